@@ -1,0 +1,291 @@
+package org.iommuemu.mmio;
+
+import java.lang.invoke.MethodHandles;
+import java.lang.invoke.VarHandle;
+import java.nio.ByteBuffer;
+import java.nio.ByteOrder;
+import java.util.ArrayList;
+import java.util.Comparator;
+import java.util.List;
+import java.util.Objects;
+import java.util.concurrent.atomic.AtomicLong;
+
+/**
+ * Guest RAM: sparse, little-endian, up to 2<sup>52</sup> bytes of address space, memory proportional to what is touched.
+ *
+ * <p>RAM exists where {@link #addRam} put it; everywhere else there is nothing, and a model that wants to read there sees
+ * an external abort: it asks {@link #isRam} first. Reading RAM that was never written gives 0 and allocates nothing.
+ *
+ * <p><b>Concurrency.</b> Every naturally aligned access of 8, 16, 32 or 64 bits is single-copy atomic, reads acquire and
+ * writes release, as coherent Normal memory looks to an observer with load-acquire and store-release instructions. A
+ * store followed by a load of another location is not ordered; software and hardware that need that use a full fence or
+ * {@link #compareAndExchange64}. Bulk operations are not atomic as a whole and order nothing beyond their own bytes.
+ */
+public final class PhysicalMemory {
+    /** Width of a physical address in bits (Arm: 52 with FEAT_LPA). */
+    public static final int ADDRESS_BITS = 52;
+
+    private static final int CHUNK_SHIFT = 16;
+    private static final int CHUNK_SIZE = 1 << CHUNK_SHIFT;
+    private static final int CHUNK_MASK = CHUNK_SIZE - 1;
+    private static final int LEAF_BITS = 14;
+    private static final int MIDDLE_BITS = 10;
+    private static final int ROOT_BITS = ADDRESS_BITS - CHUNK_SHIFT - LEAF_BITS - MIDDLE_BITS;
+
+    private static final VarHandle SHORTS =
+            MethodHandles.byteBufferViewVarHandle(short[].class, ByteOrder.LITTLE_ENDIAN);
+    private static final VarHandle INTS = MethodHandles.byteBufferViewVarHandle(int[].class, ByteOrder.LITTLE_ENDIAN);
+    private static final VarHandle LONGS = MethodHandles.byteBufferViewVarHandle(long[].class, ByteOrder.LITTLE_ENDIAN);
+    private static final VarHandle MIDDLES = MethodHandles.arrayElementVarHandle(ByteBuffer[][][].class);
+    private static final VarHandle LEAVES = MethodHandles.arrayElementVarHandle(ByteBuffer[][].class);
+    private static final VarHandle CHUNKS = MethodHandles.arrayElementVarHandle(ByteBuffer[].class);
+
+    /**
+     * A range of RAM.
+     *
+     * @param base first byte
+     * @param size in bytes, not 0
+     */
+    public record Range(long base, long size) {
+        /** The first byte behind the range. */
+        public long end() {
+            return base + size;
+        }
+    }
+
+    /**
+     * Address bits 51:40, 39:30, 29:16. Entries go from null to an array or chunk once, published with release (by
+     * compare-and-set) and read with acquire, so whoever sees a chunk sees its zeroed bytes.
+     */
+    private final ByteBuffer[][][] chunks = new ByteBuffer[1 << ROOT_BITS][][];
+
+    private final AtomicLong touched = new AtomicLong();
+
+    /** Sorted by address; replaced, never changed. */
+    private volatile Range[] ranges = {};
+
+    /**
+     * Adds RAM. Ranges that touch or overlap what is there are merged, as two banks that meet are one to software.
+     *
+     * @param base first byte
+     * @param size in bytes
+     * @throws IllegalArgumentException if the range is empty or does not lie below 2^52
+     */
+    public synchronized void addRam(long base, long size) {
+        if (base < 0 || size <= 0 || base + size < 0 || base + size > 1L << ADDRESS_BITS) {
+            throw new IllegalArgumentException(
+                    "RAM at 0x%x of 0x%x bytes does not fit below 2^%d".formatted(base, size, ADDRESS_BITS));
+        }
+        List<Range> sorted = new ArrayList<>(List.of(ranges));
+        sorted.add(new Range(base, size));
+        sorted.sort(Comparator.comparingLong(Range::base));
+        List<Range> merged = new ArrayList<>();
+        for (Range next : sorted) {
+            Range last = merged.isEmpty() ? null : merged.get(merged.size() - 1);
+            if (last != null && next.base <= last.end()) {
+                merged.set(merged.size() - 1, new Range(last.base, Math.max(last.end(), next.end()) - last.base));
+            } else {
+                merged.add(next);
+            }
+        }
+        ranges = merged.toArray(Range[]::new);
+    }
+
+    /** The RAM there is, in ascending order, no two of them adjacent. */
+    public List<Range> ranges() {
+        return List.of(ranges);
+    }
+
+    /**
+     * Whether all bytes of an access lie in RAM.
+     *
+     * @param address first byte
+     * @param length in bytes, at least 1
+     */
+    public boolean isRam(long address, long length) {
+        Range[] sorted = ranges;
+        int low = 0;
+        int high = sorted.length - 1;
+        while (low <= high) {
+            int middle = (low + high) >>> 1;
+            Range range = sorted[middle];
+            if (address < range.base) {
+                high = middle - 1;
+            } else if (address >= range.end()) {
+                low = middle + 1;
+            } else {
+                return length <= range.end() - address;
+            }
+        }
+        return false;
+    }
+
+    /** Bytes of host memory that hold touched RAM. */
+    public long touchedBytes() {
+        return touched.get();
+    }
+
+    /** Reads 8 bits at an address in RAM, zero-extended. */
+    public int read8(long address) {
+        ByteBuffer chunk = chunk(address);
+        return chunk == null ? 0 : chunk.get((int) address & CHUNK_MASK) & 0xff;
+    }
+
+    /** Reads 16 bits at a 2-byte aligned address in RAM, zero-extended. */
+    public int read16(long address) {
+        ByteBuffer chunk = chunk(address);
+        return chunk == null ? 0 : (short) SHORTS.getAcquire(chunk, (int) address & CHUNK_MASK) & 0xffff;
+    }
+
+    /** Reads 32 bits at a 4-byte aligned address in RAM. */
+    public int read32(long address) {
+        ByteBuffer chunk = chunk(address);
+        return chunk == null ? 0 : (int) INTS.getAcquire(chunk, (int) address & CHUNK_MASK);
+    }
+
+    /** Reads 64 bits at an 8-byte aligned address in RAM. */
+    public long read64(long address) {
+        ByteBuffer chunk = chunk(address);
+        return chunk == null ? 0 : (long) LONGS.getAcquire(chunk, (int) address & CHUNK_MASK);
+    }
+
+    /** Writes the low 8 bits of a value at an address in RAM. */
+    public void write8(long address, int value) {
+        touch(address).put((int) address & CHUNK_MASK, (byte) value);
+    }
+
+    /** Writes the low 16 bits of a value at a 2-byte aligned address in RAM. */
+    public void write16(long address, int value) {
+        SHORTS.setRelease(touch(address), (int) address & CHUNK_MASK, (short) value);
+    }
+
+    /** Writes 32 bits at a 4-byte aligned address in RAM. */
+    public void write32(long address, int value) {
+        INTS.setRelease(touch(address), (int) address & CHUNK_MASK, value);
+    }
+
+    /** Writes 64 bits at an 8-byte aligned address in RAM. */
+    public void write64(long address, long value) {
+        LONGS.setRelease(touch(address), (int) address & CHUNK_MASK, value);
+    }
+
+    /**
+     * Atomically replaces 64 bits at an 8-byte aligned address in RAM if they have the expected value; a full fence.
+     *
+     * @return the value that was there, which is {@code expected} exactly if the new value was stored
+     */
+    public long compareAndExchange64(long address, long expected, long value) {
+        return (long) LONGS.compareAndExchange(touch(address), (int) address & CHUNK_MASK, expected, value);
+    }
+
+    /**
+     * As {@link #compareAndExchange64}, telling only whether the new value was stored.
+     *
+     * @return whether the new value was stored
+     */
+    public boolean compareAndSet64(long address, long expected, long value) {
+        return compareAndExchange64(address, expected, value) == expected;
+    }
+
+    /** Copies bytes out of RAM. */
+    public void read(long address, byte[] target, int offset, int length) {
+        Objects.checkFromIndexSize(offset, length, target.length);
+        for (int done = 0; done < length; ) {
+            int index = (int) (address + done) & CHUNK_MASK;
+            int part = Math.min(length - done, CHUNK_SIZE - index);
+            ByteBuffer chunk = chunk(address + done);
+            if (chunk == null) {
+                java.util.Arrays.fill(target, offset + done, offset + done + part, (byte) 0);
+            } else {
+                chunk.get(index, target, offset + done, part);
+            }
+            done += part;
+        }
+    }
+
+    /** Copies bytes into RAM. */
+    public void write(long address, byte[] source, int offset, int length) {
+        Objects.checkFromIndexSize(offset, length, source.length);
+        for (int done = 0; done < length; ) {
+            int index = (int) (address + done) & CHUNK_MASK;
+            int part = Math.min(length - done, CHUNK_SIZE - index);
+            touch(address + done).put(index, source, offset + done, part);
+            done += part;
+        }
+    }
+
+    /** Copies bytes within RAM; the ranges may overlap. */
+    public void copy(long from, long to, long length) {
+        // Towards lower addresses forwards, towards higher ones backwards, so that no byte is overwritten unread.
+        byte[] buffer = new byte[(int) Math.min(length, CHUNK_SIZE)];
+        boolean forwards = Long.compareUnsigned(to, from) <= 0;
+        for (long done = 0; done < length; ) {
+            int part = (int) Math.min(length - done, buffer.length);
+            long at = forwards ? done : length - done - part;
+            read(from + at, buffer, 0, part);
+            write(to + at, buffer, 0, part);
+            done += part;
+        }
+    }
+
+    /** Writes zeros; RAM that was never touched stays untouched. */
+    public void zero(long address, long length) {
+        byte[] zeros = new byte[(int) Math.min(length, CHUNK_SIZE)];
+        for (long done = 0; done < length; ) {
+            int index = (int) (address + done) & CHUNK_MASK;
+            int part = (int) Math.min(length - done, CHUNK_SIZE - index);
+            ByteBuffer chunk = chunk(address + done);
+            if (chunk != null) {
+                chunk.put(index, zeros, 0, part);
+            }
+            done += part;
+        }
+    }
+
+    private ByteBuffer chunk(long address) {
+        ByteBuffer[][] middle = (ByteBuffer[][]) MIDDLES.getAcquire(chunks, rootIndex(address));
+        if (middle == null) {
+            return null;
+        }
+        ByteBuffer[] leaf = (ByteBuffer[]) LEAVES.getAcquire(middle, middleIndex(address));
+        return leaf == null ? null : (ByteBuffer) CHUNKS.getAcquire(leaf, leafIndex(address));
+    }
+
+    private ByteBuffer touch(long address) {
+        ByteBuffer chunk = chunk(address);
+        return chunk == null ? create(address) : chunk;
+    }
+
+    private ByteBuffer create(long address) {
+        if (!isRam(address, 1)) {
+            throw new IllegalArgumentException("no RAM at 0x%x".formatted(address));
+        }
+        int root = rootIndex(address);
+        MIDDLES.compareAndSet(chunks, root, (ByteBuffer[][]) null, new ByteBuffer[1 << MIDDLE_BITS][]);
+        ByteBuffer[][] middle = (ByteBuffer[][]) MIDDLES.getAcquire(chunks, root);
+        if (LEAVES.getAcquire(middle, middleIndex(address)) == null) {
+            LEAVES.compareAndSet(middle, middleIndex(address), (ByteBuffer[]) null, new ByteBuffer[1 << LEAF_BITS]);
+        }
+        ByteBuffer[] leaf = (ByteBuffer[]) LEAVES.getAcquire(middle, middleIndex(address));
+        ByteBuffer fresh = ByteBuffer.allocateDirect(CHUNK_SIZE);
+        ByteBuffer first = (ByteBuffer) CHUNKS.compareAndExchange(leaf, leafIndex(address), (ByteBuffer) null, fresh);
+        if (first != null) {
+            return first;
+        }
+        touched.addAndGet(CHUNK_SIZE);
+        return fresh;
+    }
+
+    private static int rootIndex(long address) {
+        // An address beyond 2^52 indexes past the end: it was not checked with isRam, a bug of the caller.
+        return Math.toIntExact(address >>> CHUNK_SHIFT + LEAF_BITS + MIDDLE_BITS);
+    }
+
+    private static int middleIndex(long address) {
+        return (int) (address >>> CHUNK_SHIFT + LEAF_BITS) & (1 << MIDDLE_BITS) - 1;
+    }
+
+    private static int leafIndex(long address) {
+        return (int) (address >>> CHUNK_SHIFT) & (1 << LEAF_BITS) - 1;
+    }
+}

@@ -1,0 +1,218 @@
+package org.iommuemu.mmio;
+
+import java.lang.invoke.MethodHandles;
+import java.lang.invoke.VarHandle;
+import java.util.function.BooleanSupplier;
+
+/**
+ * The registers of one unit: values, and what happens when software writes them.
+ *
+ * <p><b>Concurrency.</b> The file's monitor is the unit's lock: a write by software and its effect happen under it, and
+ * so should whatever the model does to its registers and queues. Reads of registers without an effect take no lock.
+ *
+ * <p>32-bit registers are accessed as 32 bits, 64-bit registers as 64 bits or by halves; a 64-bit access of two 32-bit
+ * registers is two accesses, the lower address first. Words without a register read as zero and ignore writes, and the
+ * misuse listener is told.
+ */
+public final class RegisterFile implements BusDevice {
+    /** What a write by software sets off. Runs under the file's monitor. */
+    @FunctionalInterface
+    public interface WriteEffect {
+        /**
+         * A register was written.
+         *
+         * @param before its value before
+         * @param after its value now; bits of type {@link Field.Type#BUSY} that were started are set in it
+         */
+        void written(long before, long after);
+    }
+
+    /** What a read by software gives, for registers whose value is made when it is read. Runs under the monitor. */
+    @FunctionalInterface
+    public interface ReadEffect {
+        /**
+         * A register is read.
+         *
+         * @param stored its stored value
+         * @return what software sees
+         */
+        long read(long stored);
+    }
+
+    private record Guard(BooleanSupplier writable, String rule) {}
+
+    private static final VarHandle VALUES = MethodHandles.arrayElementVarHandle(long[].class);
+
+    private final RegisterMap map;
+    private final String unit;
+    private final MisuseListener misuse;
+
+    /** Current values: read with acquire without the monitor, written with release under it. */
+    private final long[] values;
+
+    private final WriteEffect[] writeEffects;
+    private final ReadEffect[] readEffects;
+    private final Guard[] guards;
+
+    /** By register: reads of it (or of the register that acknowledges it) that still see the old state; 0 = idle. */
+    private final int[] handshakes;
+
+    private int handshakeReads;
+
+    /**
+     * Registers in their reset state.
+     *
+     * @param unit its name in messages
+     * @param misuse hears of accesses that the architecture does not foresee
+     */
+    public RegisterFile(RegisterMap map, String unit, MisuseListener misuse) {
+        this.map = map;
+        this.unit = unit;
+        this.misuse = misuse;
+        values = map.reset.clone();
+        writeEffects = new WriteEffect[values.length];
+        readEffects = new ReadEffect[values.length];
+        guards = new Guard[values.length];
+        handshakes = new int[values.length];
+    }
+
+    /** Sets what writes of a register do, beyond storing. */
+    public void onWrite(Register register, WriteEffect effect) {
+        writeEffects[register.index] = effect;
+    }
+
+    /** Sets how reads of a register are answered. */
+    public void onRead(Register register, ReadEffect effect) {
+        readEffects[register.index] = effect;
+    }
+
+    /**
+     * Makes a register writable at times only: other writes are ignored and told to the misuse listener.
+     *
+     * @param rule the rule that such a write breaks, for the message
+     */
+    public void guard(Register register, BooleanSupplier writable, String rule) {
+        guards[register.index] = new Guard(writable, rule);
+    }
+
+    /**
+     * How long handshakes last: acknowledge registers keep their old value, and {@link Field.Type#BUSY} bits stay set, for
+     * so many reads by software. 0 (the default): the answer is there at once; negative: it never comes.
+     */
+    public synchronized void handshakeReads(int reads) {
+        handshakeReads = reads;
+    }
+
+    /** The value of a register as hardware sees it. */
+    public long get(Register register) {
+        return (long) VALUES.getAcquire(values, register.index);
+    }
+
+    /** The value of a field as hardware sees it. */
+    public long get(Register register, Field field) {
+        return field.get(get(register));
+    }
+
+    /** Sets a register by hardware; no effect runs. */
+    public synchronized void set(Register register, long value) {
+        VALUES.setRelease(values, register.index, value);
+    }
+
+    /** Back to the reset state; no effect runs. */
+    public synchronized void reset() {
+        for (int i = 0; i < values.length; i++) {
+            VALUES.setRelease(values, i, map.reset[i]);
+            handshakes[i] = 0;
+        }
+    }
+
+    @Override
+    public boolean accepts(long offset, int size) {
+        return size >= 4;
+    }
+
+    @Override
+    public long read(long offset, int size) {
+        int at = map.at(offset);
+        if (size == 8 && (at == RegisterMap.NONE || map.registers[at >> 1].bytes() == 4)) {
+            return read(offset, 4) | read(offset + 4, 4) << 32;
+        }
+        if (at == RegisterMap.NONE) {
+            misuse.misuse(unit, "read at offset 0x%x, where there is no register".formatted(offset));
+            return 0;
+        }
+        int index = at >> 1;
+        long value = readRegister(index) & map.readable[index];
+        return size == 8 ? value : value >>> 32 * (at & 1) & 0xffffffffL;
+    }
+
+    private long readRegister(int index) {
+        Register acknowledged = map.registers[index].acknowledged();
+        if (readEffects[index] == null && acknowledged == null && map.busy[index] == 0) {
+            return (long) VALUES.getAcquire(values, index);
+        }
+        synchronized (this) {
+            ReadEffect effect = readEffects[index];
+            long value = effect == null ? values[index] : effect.read(values[index]);
+            int waiting = acknowledged == null ? index : acknowledged.index;
+            if (handshakes[waiting] > 0 && --handshakes[waiting] == 0) {
+                complete(waiting);
+            }
+            return value;
+        }
+    }
+
+    @Override
+    public void write(long offset, int size, long value) {
+        int at = map.at(offset);
+        if (size == 8 && (at == RegisterMap.NONE || map.registers[at >> 1].bytes() == 4)) {
+            write(offset, 4, value & 0xffffffffL);
+            write(offset + 4, 4, value >>> 32);
+            return;
+        }
+        if (at == RegisterMap.NONE) {
+            misuse.misuse(unit, "write at offset 0x%x, where there is no register".formatted(offset));
+            return;
+        }
+        int index = at >> 1;
+        int shift = 32 * (at & 1);
+        writeRegister(index, size == 8 ? -1 : 0xffffffffL << shift, value << shift);
+    }
+
+    /** @param lanes the bits of the register that the access covers */
+    private synchronized void writeRegister(int index, long lanes, long value) {
+        Guard guard = guards[index];
+        if (guard != null && !guard.writable.getAsBoolean()) {
+            misuse.misuse(
+                    unit, "write of 0x%x to %s ignored: %s".formatted(value & lanes, map.registers[index], guard.rule));
+            return;
+        }
+        long before = values[index];
+        long stored = lanes & map.rw[index];
+        long after = before & ~stored | value & stored;
+        after &= ~(value & lanes & map.w1c[index]);
+        after &= ~(~value & lanes & map.w0c[index]);
+        after |= value & lanes & (map.w1s[index] | map.busy[index]);
+        VALUES.setRelease(values, index, after);
+        WriteEffect effect = writeEffects[index];
+        if (effect != null) {
+            effect.written(before, after);
+        }
+        if (map.acknowledgedBy[index] != RegisterMap.NONE || (after & map.busy[index]) != 0) {
+            if (handshakeReads == 0) {
+                complete(index);
+            } else {
+                handshakes[index] = handshakeReads;
+            }
+        }
+    }
+
+    /** Hardware is done with what a write started. */
+    private void complete(int index) {
+        VALUES.setRelease(values, index, values[index] & ~map.busy[index]);
+        int acknowledge = map.acknowledgedBy[index];
+        if (acknowledge != RegisterMap.NONE) {
+            VALUES.setRelease(values, acknowledge, values[index]);
+        }
+    }
+}

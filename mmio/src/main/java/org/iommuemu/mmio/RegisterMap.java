@@ -1,0 +1,93 @@
+package org.iommuemu.mmio;
+
+import java.util.Arrays;
+import java.util.Collection;
+import java.util.List;
+
+/**
+ * The registers of a kind of unit, compiled to arrays that an access indexes once. Immutable; shared by all units of the
+ * kind.
+ */
+public final class RegisterMap {
+    /** No register at this word. */
+    static final int NONE = -1;
+
+    final Register[] registers;
+    final long[] reset;
+    final long[] rw;
+    final long[] w1c;
+    final long[] w0c;
+    final long[] w1s;
+    final long[] busy;
+    final long[] readable;
+    /** By register: the register that acknowledges it, or {@link #NONE}. */
+    final int[] acknowledgedBy;
+
+    /** By word of the window: register index * 2 + half, or {@link #NONE}. */
+    private final short[] words;
+
+    /**
+     * Compiles declarations.
+     *
+     * @param size of the window in bytes
+     * @throws IllegalArgumentException if two registers overlap, or one is misaligned, outside or in another map already
+     */
+    public RegisterMap(int size, Collection<Register> declarations) {
+        registers = declarations.toArray(Register[]::new);
+        if (registers.length > Short.MAX_VALUE / 2) {
+            throw new IllegalArgumentException(registers.length + " registers are too many");
+        }
+        words = new short[size / 4];
+        Arrays.fill(words, (short) NONE);
+        acknowledgedBy = new int[registers.length];
+        Arrays.fill(acknowledgedBy, NONE);
+        for (int i = 0; i < registers.length; i++) {
+            Register register = registers[i];
+            if (register.index != -1) {
+                throw new IllegalArgumentException(register + " is declared twice");
+            }
+            register.index = i;
+            if (register.offset() % register.bytes() != 0) {
+                throw new IllegalArgumentException(register + " is misaligned");
+            }
+            for (int half = 0; half < register.bytes() / 4; half++) {
+                int word = register.offset() / 4 + half;
+                if (words[word] != NONE) {
+                    throw new IllegalArgumentException(register + " overlaps " + registers[words[word] / 2]);
+                }
+                words[word] = (short) (i * 2 + half);
+            }
+        }
+        for (Register register : registers) {
+            if (register.acknowledged() != null) {
+                acknowledgedBy[register.acknowledged().index] = register.index;
+            }
+        }
+        reset = Arrays.stream(registers).mapToLong(Register::reset).toArray();
+        rw = masks(Field.Type.RW);
+        w1c = masks(Field.Type.W1C);
+        w0c = masks(Field.Type.W0C);
+        w1s = masks(Field.Type.W1S);
+        busy = masks(Field.Type.BUSY);
+        readable = Arrays.stream(masks(Field.Type.RAZ_WI)).map(razWi -> ~razWi).toArray();
+    }
+
+    private long[] masks(Field.Type type) {
+        return Arrays.stream(registers).mapToLong(r -> r.mask(type)).toArray();
+    }
+
+    /** Size of the window in bytes. */
+    public int size() {
+        return words.length * 4;
+    }
+
+    /** The registers, in the order in which they were declared. */
+    public List<Register> registers() {
+        return List.of(registers);
+    }
+
+    /** Register index * 2 + half at an offset, or {@link #NONE}. */
+    int at(long offset) {
+        return words[(int) offset >>> 2];
+    }
+}

@@ -1,0 +1,20 @@
+package org.iommuemu.mmio;
+
+/** What stands between a DMA master and the bus: the unit side of a {@link DmaPort}. Called from any thread. */
+@FunctionalInterface
+public interface Translator {
+    /** The SubstreamID of an access that has none. */
+    int NO_SUBSTREAM = -1;
+
+    /**
+     * Translates one access, which does not cross a 4 KiB boundary. A fault is recorded by the unit and comes back as a
+     * value.
+     *
+     * @param streamId which master: a StreamID (SMMUv3) or micro-TLB number (IPMMU)
+     * @param substreamId 0 to 2^20 - 1, or {@link #NO_SUBSTREAM}
+     * @param address input address of the access
+     * @param access bits of {@link Access}
+     * @return bits of {@link Translation}
+     */
+    long translate(int streamId, int substreamId, long address, int access);
+}

@@ -1,0 +1,251 @@
+package org.iommuemu.pagetables;
+
+import java.lang.invoke.MethodHandles;
+import java.lang.invoke.VarHandle;
+import java.util.concurrent.atomic.AtomicIntegerArray;
+import java.util.concurrent.atomic.AtomicLong;
+import org.iommuemu.mmio.Translation;
+
+/**
+ * A set-associative cache of translations for any number of threads, without locks on a hit.
+ *
+ * <p>An entry belongs to a space (16 bits: a VMID, or a context of the IPMMU) and, unless it is global, to an ASID (16
+ * bits) of it, and covers the whole block that its table entry maps. Invalidating an address, an ASID, a space or all
+ * costs the same however much is cached: an address is looked for in the sets where it can be, the others bump a
+ * generation that entries were tagged with, and what is stale is reclaimed when its place is needed.
+ *
+ * <p><b>Filling against invalidating.</b> A thread takes {@link #epoch} before it walks and hands it to {@link #fill};
+ * every invalidation moves the epoch on first, so a walk that an invalidation overtook is not cached. The access itself
+ * may still use what it walked: it was under way.
+ */
+public final class Tlb {
+    /** What {@link #lookUp} returns when nothing is cached: no translation looks like this. */
+    public static final long MISS = 0;
+
+    // An entry is four longs: version (63:32, odd while it is written) and generation (31:0); input page address (51:0
+    // shifted by 12, sign of the upper half kept) with log2 of the size in bits 5:0; owner; value.
+    private static final int ENTRY = 4;
+    private static final VarHandle LONGS = MethodHandles.arrayElementVarHandle(long[].class);
+    private static final long GLOBAL = 1L << 32;
+    private static final int ASIDS = 1024;
+    private static final int SPACES = 256;
+
+    private final int sets;
+    private final int ways;
+    private final AtomicLong epoch = new AtomicLong();
+    /** Bit n: an entry of size 2^n has been cached since the last full invalidation. */
+    private final AtomicLong sizes = new AtomicLong();
+
+    /** Generations only grow, so the sum of those that concern an entry is equal only while none has changed. */
+    private final AtomicIntegerArray spaceGenerations = new AtomicIntegerArray(SPACES);
+
+    private final AtomicIntegerArray asidGenerations = new AtomicIntegerArray(ASIDS);
+    private volatile int generation;
+
+    /** Allocated by the first fill: a unit that nothing goes through costs nothing. */
+    private volatile long[] entries;
+
+    private volatile int victim;
+
+    /**
+     * An empty TLB.
+     *
+     * @param sets a power of two
+     * @param ways entries per set
+     */
+    public Tlb(int sets, int ways) {
+        if (Integer.bitCount(sets) != 1 || ways < 1) {
+            throw new IllegalArgumentException("TLB of %d sets, %d ways".formatted(sets, ways));
+        }
+        this.sets = sets;
+        this.ways = ways;
+    }
+
+    /**
+     * Looks an address up.
+     *
+     * @param space the VMID or context
+     * @param asid the ASID; does not matter for global entries
+     * @return what {@link #fill} was given, its page adjusted to the address; or {@link #MISS}
+     */
+    public long lookUp(int space, int asid, long input) {
+        long[] table = entries;
+        if (table == null) {
+            return MISS;
+        }
+        for (long left = sizes.getAcquire(); left != 0; left &= left - 1) {
+            int log2Size = Long.numberOfTrailingZeros(left);
+            long key = key(input, log2Size);
+            int slot = set(space, key) * ways * ENTRY;
+            for (int end = slot + ways * ENTRY; slot < end; slot += ENTRY) {
+                long stamp = (long) LONGS.getAcquire(table, slot);
+                if ((long) LONGS.getOpaque(table, slot + 1) != key || (stamp & 1L << 32) != 0) {
+                    continue;
+                }
+                long owner = (long) LONGS.getOpaque(table, slot + 2);
+                long value = (long) LONGS.getOpaque(table, slot + 3);
+                // The stamp must not be read again before the words it vouches for.
+                VarHandle.loadLoadFence();
+                if ((long) LONGS.getOpaque(table, slot) != stamp || !owns(owner, space, asid)) {
+                    continue;
+                }
+                if ((int) stamp == generation(space, asid, (owner & GLOBAL) != 0)) {
+                    long offset = (1L << log2Size) - 1;
+                    return value + (input & offset & 0x000f_ffff_ffff_f000L);
+                }
+            }
+        }
+        return MISS;
+    }
+
+    /** Taken before a walk whose result is to be cached. */
+    public long epoch() {
+        return epoch.get();
+    }
+
+    /**
+     * Caches a successful translation, unless something was invalidated since {@code before}.
+     *
+     * @param asid the ASID; kept only if the translation is not global
+     * @param value bits of {@link WalkResult}, a success
+     * @param before {@link #epoch} before the walk
+     */
+    public void fill(int space, int asid, long input, long value, long before) {
+        long[] table = entries;
+        if (table == null) {
+            table = allocate();
+        }
+        int log2Size = Translation.log2Size(value);
+        boolean global = !WalkResult.isNotGlobal(value);
+        // Read before the epoch is compared below: an invalidation that comes later makes the entry stale.
+        int entryGeneration = generation(space, asid, global);
+        long key = key(input, log2Size);
+        int slot = choose(table, set(space, key), key, space, asid);
+        long stamp = (long) LONGS.getAcquire(table, slot);
+        if ((stamp & 1L << 32) != 0 || !LONGS.compareAndSet(table, slot, stamp, stamp + (1L << 32))) {
+            return; // Another thread is writing here; caching is never a duty.
+        }
+        long offset = (1L << log2Size) - 1 & 0x000f_ffff_ffff_f000L;
+        sizes.getAndUpdate(seen -> seen | 1L << log2Size);
+        boolean current = epoch.get() == before;
+        LONGS.setOpaque(table, slot + 1, current ? key : 0L);
+        LONGS.setOpaque(table, slot + 2, owner(space, asid, global));
+        LONGS.setOpaque(table, slot + 3, value - (input & offset));
+        LONGS.setRelease(table, slot, (stamp >>> 32) + 2 << 32 | entryGeneration & 0xffffffffL);
+    }
+
+    /** Invalidates everything. */
+    public void invalidateAll() {
+        epoch.incrementAndGet();
+        synchronized (this) {
+            generation++;
+        }
+    }
+
+    /** Invalidates a space. */
+    public void invalidateSpace(int space) {
+        epoch.incrementAndGet();
+        spaceGenerations.incrementAndGet(space % SPACES);
+    }
+
+    /** Invalidates what belongs to one ASID of a space; global entries stay. */
+    public void invalidateAsid(int space, int asid) {
+        epoch.incrementAndGet();
+        asidGenerations.incrementAndGet(asidIndex(space, asid));
+    }
+
+    /**
+     * Invalidates what covers an address in a space: entries of one ASID, and global ones.
+     *
+     * @param asid or -1 for all
+     */
+    public void invalidateAddress(int space, int asid, long input) {
+        epoch.incrementAndGet();
+        long[] table = entries;
+        if (table == null) {
+            return;
+        }
+        for (long left = sizes.get(); left != 0; left &= left - 1) {
+            long key = key(input, Long.numberOfTrailingZeros(left));
+            int slot = set(space, key) * ways * ENTRY;
+            for (int end = slot + ways * ENTRY; slot < end; slot += ENTRY) {
+                erase(table, slot, key, space, asid);
+            }
+        }
+    }
+
+    private void erase(long[] table, int slot, long key, int space, int asid) {
+        for (; ; ) {
+            long stamp = (long) LONGS.getVolatile(table, slot);
+            if ((stamp & 1L << 32) != 0) {
+                Thread.onSpinWait(); // A fill is a few stores long, and may be one that took the epoch before us.
+                continue;
+            }
+            long owner = (long) LONGS.getOpaque(table, slot + 2);
+            boolean concerned = (long) LONGS.getOpaque(table, slot + 1) == key
+                    && (asid < 0 ? (owner & 0xffff) == space : owns(owner, space, asid));
+            if (!concerned) {
+                VarHandle.loadLoadFence();
+                if ((long) LONGS.getOpaque(table, slot) == stamp) {
+                    return;
+                }
+            } else if (LONGS.compareAndSet(table, slot, stamp, stamp + (1L << 32))) {
+                LONGS.setOpaque(table, slot + 1, 0L);
+                LONGS.setRelease(table, slot, stamp + (2L << 32));
+                return;
+            }
+        }
+    }
+
+    /** The entry to replace: the one that has this translation already, else a stale one, else the next in turn. */
+    private int choose(long[] table, int set, long key, int space, int asid) {
+        int first = set * ways * ENTRY;
+        int free = -1;
+        for (int slot = first, end = first + ways * ENTRY; slot < end; slot += ENTRY) {
+            long owner = (long) LONGS.getOpaque(table, slot + 2);
+            long current = (long) LONGS.getOpaque(table, slot + 1);
+            if (current == key && owns(owner, space, asid)) {
+                return slot;
+            }
+            int owned = generation((int) owner & 0xffff, (int) (owner >>> 16) & 0xffff, (owner & GLOBAL) != 0);
+            if (current == 0 || (int) (long) LONGS.getOpaque(table, slot) != owned) {
+                free = slot;
+            }
+        }
+        return free >= 0 ? free : first + (victim++ & 0x7fffffff) % ways * ENTRY;
+    }
+
+    private synchronized long[] allocate() {
+        if (entries == null) {
+            entries = new long[sets * ways * ENTRY];
+        }
+        return entries;
+    }
+
+    private int generation(int space, int asid, boolean global) {
+        int sum = generation + spaceGenerations.get(space % SPACES);
+        return global ? sum : sum + asidGenerations.get(asidIndex(space, asid));
+    }
+
+    private static int asidIndex(int space, int asid) {
+        return (space * 31 + asid) % ASIDS;
+    }
+
+    private static long owner(int space, int asid, boolean global) {
+        return space | (global ? GLOBAL : (long) asid << 16);
+    }
+
+    private static boolean owns(long owner, int space, int asid) {
+        return owner == owner(space, asid, false) || owner == owner(space, 0, true);
+    }
+
+    /** Never 0, as log2Size is not. */
+    private static long key(long input, int log2Size) {
+        return input & -1L << log2Size | log2Size;
+    }
+
+    private int set(int space, long key) {
+        long hash = (key ^ (long) space << 48) * 0x9e3779b97f4a7c15L;
+        return (int) (hash >>> 40) & sets - 1;
+    }
+}
