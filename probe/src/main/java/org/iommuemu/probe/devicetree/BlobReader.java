@@ -55,11 +55,11 @@ final class BlobReader {
         }
         int headerSize = version >= 17 ? 40 : 36;
         long size = word(4);
-        if (size < headerSize || size > bytes.length) {
-            throw error("header", "totalsize: 0x%x, but the blob has 0x%x bytes", size, bytes.length);
-        }
         if (size > MAX_SIZE) {
             throw error("header", "totalsize: 0x%x is more than the supported 0x%x", size, MAX_SIZE);
+        }
+        if (size < headerSize || size > bytes.length) {
+            throw error("header", "totalsize: 0x%x, but the blob has 0x%x bytes", size, bytes.length);
         }
         totalSize = (int) size;
         reservations = offset("off_mem_rsvmap", 16, 8, headerSize);

@@ -64,9 +64,10 @@ final class Interrupts {
             DeviceTreeNode device, Property used, DeviceTreeNode first, List<Integer> specifier) {
         DeviceTreeNode controller = first;
         List<Integer> cells = specifier;
-        // The unit address that a map matches: of the device, as it stands in the tree.
-        List<Integer> address =
-                device.property("reg").map(reg -> reg.cellRange(0, reg.cells())).orElse(List.of());
+        // The unit address that a map matches is the device's, as it stands in the tree.
+        List<Integer> address = device.property("reg")
+                .map(reg -> reg.cellRange(0, DeviceTreeNode.MAX_ADDRESS_CELLS))
+                .orElse(List.of());
         for (int hops = 0; hops < MAX_HOPS; hops++) {
             if (!controller.has("interrupt-map")) {
                 return new InterruptSpecifier(controller, cells);
