@@ -12,7 +12,7 @@ import java.util.Map;
 import java.util.Objects;
 import java.util.Optional;
 
-/** A flattened device tree (Devicetree Specification v0.4): format versions 16 and 17, at most 16 MiB. Immutable. */
+/** A flattened device tree (Devicetree Specification v0.4): format versions 16 and 17, at most 8 MiB. Immutable. */
 public final class DeviceTree {
     private final String name;
     private final List<AddressRange> memoryReservations;
@@ -60,9 +60,9 @@ public final class DeviceTree {
      *
      * @param name the tree's name in errors
      * @param blob the tree, and possibly more bytes after its end; copied
-     * @throws DeviceTreeException if the blob is not a well-formed tree, nests nodes more than 64 deep (the root
-     *     is one), or gives two
-     *     siblings, two properties of a node, or two phandles the same value
+     * @throws DeviceTreeException if the blob is not a well-formed tree, nests nodes more than 64 deep (the root is
+     *     one), has a name of more than 255 bytes, or gives two siblings or two properties of a node the same
+     *     name, or two nodes the same phandle
      */
     public static DeviceTree parse(String name, byte[] blob) {
         return new DeviceTree(name, Arrays.copyOf(blob, Math.min(blob.length, BlobReader.MAX_SIZE)));
