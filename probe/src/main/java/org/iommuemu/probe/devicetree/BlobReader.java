@@ -9,13 +9,13 @@ import java.util.Map;
 
 /** The format of the blob (Devicetree Specification v0.4, chapter 5): header, reservation block, structure block. */
 final class BlobReader {
-    /** Linux takes at most 2 MiB. With this limit no blob, however dense, fills an ordinary heap. */
-    static final int MAX_SIZE = 16 << 20;
+    /** Linux takes at most 2 MiB. The densest blob of this size takes some 300 MiB of heap. */
+    static final int MAX_SIZE = 8 << 20;
 
     static final int MAX_DEPTH = 64;
 
-    /** The specification allows 31. Without any limit, overlapping names would need memory quadratic in the blob. */
-    static final int MAX_PROPERTY_NAME = 127;
+    /** The specification allows 31. Without any limit, paths and overlapping names could be quadratic in the blob. */
+    static final int MAX_NAME = 255;
 
     private static final int MAGIC = 0xd00dfeed;
     private static final int OLDEST_VERSION = 16;
@@ -55,11 +55,11 @@ final class BlobReader {
         }
         int headerSize = version >= 17 ? 40 : 36;
         long size = word(4);
-        if (size < headerSize || size > bytes.length) {
-            throw error("header", "totalsize: 0x%x, but the blob has 0x%x bytes", size, bytes.length);
-        }
         if (size > MAX_SIZE) {
             throw error("header", "totalsize: 0x%x is more than the supported 0x%x", size, MAX_SIZE);
+        }
+        if (size < headerSize || size > bytes.length) {
+            throw error("header", "totalsize: 0x%x, but the blob has 0x%x bytes", size, bytes.length);
         }
         totalSize = (int) size;
         reservations = offset("off_mem_rsvmap", 16, 8, headerSize);
@@ -119,15 +119,8 @@ final class BlobReader {
                     if (++depth > MAX_DEPTH) {
                         throw node.malformed("offset 0x%x: nodes are nested more than %d deep", tokenAt, MAX_DEPTH);
                     }
-                    int nul = at;
-                    while (nul < structureEnd && blob.get(nul) != 0) {
-                        nul++;
-                    }
-                    if (nul == structureEnd) {
-                        throw error(where(node), "offset 0x%x: a node's name does not end", tokenAt);
-                    }
-                    String name = new String(blob.array(), at, nul - at, StandardCharsets.ISO_8859_1);
-                    at = aligned(nul + 1);
+                    String name = name(at, structureEnd, node, tokenAt);
+                    at = aligned(at + name.length() + 1);
                     node = new DeviceTreeNode(tree, node, name, tokenAt);
                     nodes.add(node);
                 }
@@ -180,19 +173,19 @@ final class BlobReader {
             throw node.malformed(
                     "offset 0x%x: a property's name at 0x%x is outside of the strings block", tokenAt, offset);
         }
-        int start = strings + offset;
-        int nul = start;
-        while (nul < stringsEnd && blob.get(nul) != 0) {
-            if (++nul - start > MAX_PROPERTY_NAME) {
-                throw node.malformed("offset 0x%x: a property's name has over %d bytes", tokenAt, MAX_PROPERTY_NAME);
-            }
-        }
-        if (nul == stringsEnd) {
-            throw node.malformed("offset 0x%x: a property's name does not end in the strings block", tokenAt);
-        }
-        String name = new String(blob.array(), start, nul - start, StandardCharsets.ISO_8859_1);
+        String name = name(strings + offset, stringsEnd, node, tokenAt);
         propertyNames.put(offset, name);
         return name;
+    }
+
+    private String name(int start, int end, DeviceTreeNode node, int tokenAt) {
+        for (int nul = start; nul < end && nul - start <= MAX_NAME; nul++) {
+            if (blob.get(nul) == 0) {
+                return new String(blob.array(), start, nul - start, StandardCharsets.ISO_8859_1);
+            }
+        }
+        throw error(
+                where(node), "offset 0x%x: a name does not end in %d bytes", tokenAt, Math.min(MAX_NAME, end - start));
     }
 
     private static int aligned(int offset) {

@@ -5,13 +5,14 @@ import java.io.InputStream;
 import java.nio.file.Files;
 import java.nio.file.Path;
 import java.util.ArrayList;
+import java.util.Arrays;
 import java.util.HashMap;
 import java.util.List;
 import java.util.Map;
 import java.util.Objects;
 import java.util.Optional;
 
-/** A flattened device tree (Devicetree Specification v0.4): format versions 16 and 17, at most 16 MiB. Immutable. */
+/** A flattened device tree (Devicetree Specification v0.4): format versions 16 and 17, at most 8 MiB. Immutable. */
 public final class DeviceTree {
     private final String name;
     private final List<AddressRange> memoryReservations;
@@ -59,11 +60,12 @@ public final class DeviceTree {
      *
      * @param name the tree's name in errors
      * @param blob the tree, and possibly more bytes after its end; copied
-     * @throws DeviceTreeException if the blob is not a well-formed tree, nests nodes more than 64 deep, or gives two
-     *     siblings, two properties of a node, or two phandles the same value
+     * @throws DeviceTreeException if the blob is not a well-formed tree, nests nodes more than 64 deep (the root is
+     *     one), has a name of more than 255 bytes, or gives two siblings or two properties of a node the same
+     *     name, or two nodes the same phandle
      */
     public static DeviceTree parse(String name, byte[] blob) {
-        return new DeviceTree(name, blob.clone());
+        return new DeviceTree(name, Arrays.copyOf(blob, Math.min(blob.length, BlobReader.MAX_SIZE)));
     }
 
     /** Returns the name under which errors speak of this tree. */
@@ -125,7 +127,7 @@ public final class DeviceTree {
 
     /**
      * Returns the RAM: {@code reg} of every available node with {@code device_type = "memory"} (3.4), in the tree's
-     * order. Entries of size zero are left out: they are boards that the boot loader was to fill in.
+     * order. Entries of size zero, which boot loaders are to fill in, are left out.
      */
     public List<AddressRange> memory() {
         return available(nodes.stream()

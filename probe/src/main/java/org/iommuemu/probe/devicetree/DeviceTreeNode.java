@@ -16,7 +16,7 @@ import java.util.Optional;
  */
 public final class DeviceTreeNode {
     /** PCI's three, and one to spare. More is a damaged tree. */
-    private static final int MAX_ADDRESS_CELLS = 4;
+    static final int MAX_ADDRESS_CELLS = 4;
 
     private final DeviceTree tree;
     private final DeviceTreeNode parent;

@@ -64,9 +64,10 @@ final class Interrupts {
             DeviceTreeNode device, Property used, DeviceTreeNode first, List<Integer> specifier) {
         DeviceTreeNode controller = first;
         List<Integer> cells = specifier;
-        // The unit address that a map matches: of the device, as it stands in the tree.
-        List<Integer> address =
-                device.property("reg").map(reg -> reg.cellRange(0, reg.cells())).orElse(List.of());
+        // The unit address that a map matches is the device's, as it stands in the tree.
+        List<Integer> address = device.property("reg")
+                .map(reg -> reg.cellRange(0, DeviceTreeNode.MAX_ADDRESS_CELLS))
+                .orElse(List.of());
         for (int hops = 0; hops < MAX_HOPS; hops++) {
             if (!controller.has("interrupt-map")) {
                 return new InterruptSpecifier(controller, cells);
@@ -141,6 +142,9 @@ final class Interrupts {
 
     /** The flat number space of {@link DeviceTree#interruptNumber}. */
     static final class Numbers {
+        /** First INTID and count (IHI 0069, 2.2.1) by the first cell (arm,gic-v3 binding): SPI, PPI, ESPI, EPPI. */
+        private static final int[][] GIC_INTIDS = {{32, 988}, {16, 16}, {4096, 1024}, {1056, 64}};
+
         private static final int FIRST_OTHER = 8192;
 
         /** Controllers whose last cell is no trigger: each of these has a bank or group and a line in it. */
@@ -172,36 +176,14 @@ final class Interrupts {
             return number;
         }
 
-        /** INTIDs: IHI 0069, 2.2.1; the cells: the arm,gic and arm,gic-v3 bindings. */
         private static int gicNumber(InterruptSpecifier spec) {
             List<Integer> cells = spec.cells();
-            if (cells.size() >= 3) {
-                int n = cells.get(1);
-                switch (cells.get(0)) {
-                    case 0 -> {
-                        if (n >= 0 && n < 988) {
-                            return 32 + n;
-                        }
-                    }
-                    case 1 -> {
-                        if (n >= 0 && n < 16) {
-                            return 16 + n;
-                        }
-                    }
-                    case 2 -> {
-                        if (n >= 0 && n < 1024) {
-                            return 4096 + n;
-                        }
-                    }
-                    case 3 -> {
-                        if (n >= 0 && n < 64) {
-                            return 1056 + n;
-                        }
-                    }
-                    default -> {}
-                }
+            if (cells.size() < 3
+                    || Integer.compareUnsigned(cells.get(0), GIC_INTIDS.length) >= 0
+                    || Integer.compareUnsigned(cells.get(1), GIC_INTIDS[cells.get(0)][1]) >= 0) {
+                throw spec.controller().error("interrupt", "%s is no interrupt of a GIC", hex(cells));
             }
-            throw spec.controller().error("interrupt", "%s is no interrupt of a GIC", hex(cells));
+            return GIC_INTIDS[cells.get(0)][0] + cells.get(1);
         }
 
         /** The interrupt without its trigger. */
