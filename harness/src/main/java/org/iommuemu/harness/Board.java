@@ -1,0 +1,223 @@
+package org.iommuemu.harness;
+
+import java.util.IdentityHashMap;
+import java.util.List;
+import java.util.Map;
+import java.util.Optional;
+import java.util.OptionalInt;
+import org.iommuemu.ipmmu.Ipmmu;
+import org.iommuemu.ipmmu.IpmmuVariant;
+import org.iommuemu.ipmmu.ProductRegister;
+import org.iommuemu.mmio.Bus;
+import org.iommuemu.mmio.BusDevice;
+import org.iommuemu.mmio.DmaPort;
+import org.iommuemu.mmio.InterruptController;
+import org.iommuemu.mmio.MisuseListener;
+import org.iommuemu.mmio.PhysicalMemory;
+import org.iommuemu.mmio.Translator;
+import org.iommuemu.probe.devicetree.AddressRange;
+import org.iommuemu.probe.devicetree.DeviceTree;
+import org.iommuemu.probe.devicetree.DeviceTreeNode;
+import org.iommuemu.probe.devicetree.InterruptSpecifier;
+import org.iommuemu.probe.devicetree.Specifier;
+import org.iommuemu.smmuv3.Smmu;
+import org.iommuemu.smmuv3.SmmuFeatures;
+
+/** The hardware of a board, as its device tree describes it: RAM, the available IOMMUs on the bus, their interrupts. */
+public final class Board {
+    /**
+     * The cut in the product register, where nothing else is asked for: ES3.0, the first that has stage 2 on the SoCs that
+     * have it at all.
+     */
+    public static final int CUT = 0x20;
+
+    private static final int LEAST_SID_BITS = 16;
+
+    private final DeviceTree tree;
+    private final List<DeviceTreeNode> iommus;
+    private final RamPlan plan;
+    private final Bus bus;
+    private final InterruptController interrupts = new InterruptController();
+    private final List<Master> masters;
+    private final MisuseListener misuse;
+    private final Map<DeviceTreeNode, Translator> units = new IdentityHashMap<>();
+
+    private Board(DeviceTree tree, List<DeviceTreeNode> iommus, MisuseListener misuse) {
+        this.tree = tree;
+        this.iommus = iommus;
+        this.misuse = misuse;
+        masters = Master.of(tree);
+        plan = RamPlan.of(
+                tree,
+                iommus.stream().flatMap(node -> node.reg().stream().limit(1)).toList());
+        bus = new Bus(plan.memory());
+    }
+
+    /**
+     * Builds the board.
+     *
+     * @param product value of Renesas' product register (PRR), bits 14:8 product and 7:0 cut; empty to take the tree's
+     *     SoC and {@link #CUT}
+     * @param misuse hears what drivers do wrong
+     * @throws BoardException if the tree describes what cannot be built
+     */
+    public static Board of(DeviceTree tree, OptionalInt product, MisuseListener misuse) {
+        List<DeviceTreeNode> iommus = tree.nodes().stream()
+                .filter(node -> node.available() && IommuKind.of(node).isPresent())
+                .toList();
+        Board board = new Board(tree, iommus, misuse);
+        board.addProductRegister(product);
+        Map<DeviceTreeNode, Integer> sidBits = board.sidBits();
+        Map<DeviceTreeNode, Ipmmu> roots = new IdentityHashMap<>();
+        for (DeviceTreeNode node : iommus) {
+            switch (IommuKind.of(node).orElseThrow()) {
+                case SMMUV3 -> board.addSmmu(node, sidBits.getOrDefault(node, LEAST_SID_BITS));
+                case IPMMU_ROOT -> board.addIpmmuRoot(node).ifPresent(root -> roots.put(node, root));
+                case IPMMU_CACHE -> {} // Needs its root, which may stand behind it.
+            }
+        }
+        for (DeviceTreeNode node : iommus) {
+            if (IommuKind.of(node).orElseThrow() == IommuKind.IPMMU_CACHE) {
+                board.addIpmmuCache(node, roots);
+            }
+        }
+        return board;
+    }
+
+    /** The device tree. */
+    public DeviceTree tree() {
+        return tree;
+    }
+
+    /** The bus. */
+    public Bus bus() {
+        return bus;
+    }
+
+    /** RAM. */
+    public PhysicalMemory memory() {
+        return bus.memory();
+    }
+
+    /** Interrupts, by the numbers of {@link DeviceTree#interruptNumber}. */
+    public InterruptController interrupts() {
+        return interrupts;
+    }
+
+    /**
+     * The port of a master.
+     *
+     * @param iommu the node of the unit in front of it
+     * @param streamId StreamID or micro-TLB number
+     */
+    public DmaPort port(DeviceTreeNode iommu, int streamId) {
+        return new DmaPort(bus, units.get(iommu), streamId);
+    }
+
+    /** The available nodes of IOMMUs that there are models of, in tree order. */
+    List<DeviceTreeNode> iommus() {
+        return iommus;
+    }
+
+    RamPlan plan() {
+        return plan;
+    }
+
+    List<Master> masters() {
+        return masters;
+    }
+
+    /** By SMMU: StreamIDs as wide as what the board connects to it, as its integrator would have chosen. */
+    private Map<DeviceTreeNode, Integer> sidBits() {
+        Map<DeviceTreeNode, Integer> bits = new IdentityHashMap<>();
+        for (Master master : masters) {
+            for (Specifier specifier : master.specifiers()) {
+                for (int streamId : specifier.args()) {
+                    bits.merge(
+                            specifier.node(),
+                            Math.max(LEAST_SID_BITS, 32 - Integer.numberOfLeadingZeros(streamId)),
+                            Math::max);
+                }
+            }
+        }
+        return bits;
+    }
+
+    private void addSmmu(DeviceTreeNode node, int sidBits) {
+        SmmuFeatures features =
+                SmmuFeatures.smmuv3_2().toBuilder().sidSize(sidBits).build();
+        Smmu.Wires wires = new Smmu.Wires(
+                wire(node, "eventq"), wire(node, "gerror"), wire(node, "cmdq-sync"), wire(node, "priq"));
+        Smmu smmu = new Smmu(node.path(), features, bus, wires, misuse);
+        attach(node, Smmu.WINDOW, smmu.registers());
+        units.put(node, smmu);
+    }
+
+    /** An SMMU's interrupt by its name; a unit with one for all has it as {@code combined}. */
+    private InterruptController.Line wire(DeviceTreeNode node, String name) {
+        return node.interrupt(name)
+                .or(() -> node.interrupt("combined"))
+                .map(this::line)
+                .orElse(null);
+    }
+
+    private InterruptController.Line line(InterruptSpecifier interrupt) {
+        return interrupts.line(tree.interruptNumber(interrupt));
+    }
+
+    private Optional<Ipmmu> addIpmmuRoot(DeviceTreeNode node) {
+        IpmmuVariant variant = IommuKind.variant(node).orElseThrow();
+        InterruptController.Line line =
+                node.interrupts().stream().findFirst().map(this::line).orElse(null);
+        Ipmmu root = Ipmmu.root(node.path(), variant, bus, line, misuse);
+        attach(node, root.window(), root.registers());
+        units.put(node, root);
+        return Optional.of(root);
+    }
+
+    private void addIpmmuCache(DeviceTreeNode node, Map<DeviceTreeNode, Ipmmu> roots) {
+        // renesas,ipmmu-main: the root, and on Gen3 the bit of IMSSTR that is this cache's.
+        var main = node.property("renesas,ipmmu-main").orElseThrow();
+        Ipmmu root = main.cells() == 0
+                ? null
+                : tree.byPhandle(main.cell(0)).map(roots::get).orElse(null);
+        if (root == null) {
+            // A board without the root has no cache that could work either; the driver never gets as far as to touch it.
+            root = roots.values().stream().findFirst().orElse(null);
+            if (root == null) {
+                return;
+            }
+        }
+        IpmmuVariant variant = IommuKind.variant(node).orElseThrow();
+        Ipmmu cache = Ipmmu.cache(node.path(), variant, root, main.cells() > 1 ? main.cell(1) : -1, misuse);
+        attach(node, cache.window(), cache.registers());
+        units.put(node, cache);
+    }
+
+    private void addProductRegister(OptionalInt product) {
+        DeviceTreeNode node = tree.compatibleNode("renesas,prr").orElse(null);
+        if (node == null || node.reg().isEmpty()) {
+            return;
+        }
+        int value = product.orElseGet(() -> tree.root().compatible().stream()
+                        .map(ProductRegister::productOf)
+                        .filter(OptionalInt::isPresent)
+                        .findFirst()
+                        .map(OptionalInt::getAsInt)
+                        .orElse(0)
+                | CUT);
+        attach(node, 4, new ProductRegister(value));
+    }
+
+    private void attach(DeviceTreeNode node, long window, BusDevice device) {
+        List<AddressRange> reg = node.reg();
+        if (reg.isEmpty()) {
+            return; // Not on this bus; its driver will say so.
+        }
+        try {
+            bus.attach(node.path(), reg.get(0).base(), Math.min(window, reg.get(0).size()), device);
+        } catch (IllegalArgumentException e) {
+            throw new BoardException(tree.name() + ": " + e.getMessage());
+        }
+    }
+}

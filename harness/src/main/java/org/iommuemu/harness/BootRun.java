@@ -1,0 +1,278 @@
+package org.iommuemu.harness;
+
+import java.util.ArrayList;
+import java.util.List;
+import java.util.Optional;
+import org.iommuemu.mmio.DmaPort;
+import org.iommuemu.mmio.PhysicalMemory;
+import org.iommuemu.pagetables.MappingException;
+import org.iommuemu.probe.boot.IommuOptions;
+import org.iommuemu.probe.boot.IommuSetup;
+import org.iommuemu.probe.boot.Panic;
+import org.iommuemu.probe.boot.ProbeFailures;
+import org.iommuemu.probe.devicetree.AddressRange;
+import org.iommuemu.probe.devicetree.DeviceTree;
+import org.iommuemu.probe.devicetree.DeviceTreeNode;
+import org.iommuemu.probe.driver.ipmmu.IpmmuDriver;
+import org.iommuemu.probe.driver.smmuv3.Smmuv3Driver;
+import org.iommuemu.probe.iommu.Device;
+import org.iommuemu.probe.iommu.Domain;
+import org.iommuemu.probe.iommu.Errno;
+import org.iommuemu.probe.iommu.FaultReport;
+import org.iommuemu.probe.iommu.HypervisorHeap;
+import org.iommuemu.probe.iommu.IommuDriver;
+import org.iommuemu.probe.iommu.Iommus;
+import org.iommuemu.probe.iommu.Log;
+import org.iommuemu.probe.iommu.Platform;
+
+/** Boots a board: IOMMUs up, domain 0 with its RAM, devices assigned to it, and DMA through all of it. */
+public final class BootRun {
+    private static final String SUBSYSTEM = "boot";
+
+    /** Width of a guest-physical address that the board's CPUs take. */
+    private static final int CPU_IPA_BITS = 48;
+
+    private static final int PAGE = 4096;
+
+    private final Board board;
+    private final BootOptions options;
+    private final Log log;
+    private final HypervisorHeap heap;
+    private final Platform platform;
+    private final Iommus iommus;
+    private final List<FaultReport> faults = new ArrayList<>();
+
+    private BootRun(Board board, BootOptions options, Log log) {
+        this.board = board;
+        this.options = options;
+        this.log = log;
+        AddressRange range = board.plan().heap();
+        heap = new HypervisorHeap(board.memory(), range.base(), range.size());
+        platform = new Platform(
+                board.bus(), board.interrupts(), heap, board.tree(), new FaultCollector(), CPU_IPA_BITS);
+        iommus = new Iommus(platform);
+    }
+
+    /** Passes everything on, and keeps the faults for whoever provoked them. */
+    private final class FaultCollector implements Log {
+        @Override
+        public void say(Level level, String subsystem, String text) {
+            log.say(level, subsystem, text);
+        }
+
+        @Override
+        public void fault(FaultReport fault) {
+            faults.add(fault);
+            log.fault(fault);
+        }
+    }
+
+    /**
+     * Builds the board of a tree and boots it.
+     *
+     * @throws BoardException if the tree describes what cannot be built, or an option names what is not in it
+     */
+    public static BootReport run(DeviceTree tree, BootOptions options, Log log) {
+        Board board = Board.of(
+                tree, options.product(), (unit, what) -> log.warning("misuse", unit + ": " + what));
+        return new BootRun(board, options, log).run();
+    }
+
+    private BootReport run() {
+        if (board.plan().note() != null) {
+            log.warning(SUBSYSTEM, board.plan().note());
+        }
+        log.info(
+                SUBSYSTEM,
+                "%s: %d nodes, %d MiB of RAM, %d IOMMUs, %d masters behind them"
+                        .formatted(
+                                board.tree().name(),
+                                board.tree().nodes().size(),
+                                board.plan().ram().stream().mapToLong(AddressRange::size).sum() >> 20,
+                                board.iommus().size(),
+                                board.masters().size()));
+        if (!options.commandLine().isEmpty()) {
+            log.info(SUBSYSTEM, "Command line: " + options.commandLine());
+        }
+        List<IommuDriver> drivers = new ArrayList<>(List.of(new Smmuv3Driver(platform), new IpmmuDriver(platform)));
+        ProbeFailures failures = failures(drivers);
+        drivers.removeIf(driver -> options.withoutDrivers().contains(driver.name()));
+        IommuSetup setup = new IommuSetup(platform, drivers, iommus, failures);
+        String panic = null;
+        List<BootReport.MasterResult> masters = List.of();
+        try {
+            IommuOptions iommuOptions = IommuOptions.parse(options.commandLine());
+            if (setup.run(iommuOptions).enabled()) {
+                masters = useDevices(iommuOptions);
+            }
+        } catch (Panic p) {
+            panic = p.getMessage();
+        }
+        IommuSetup.Outcome outcome = setup.outcome();
+        return new BootReport(
+                board.tree().name(),
+                options.commandLine(),
+                outcome.rc().name(),
+                panic,
+                outcome.enabled(),
+                outcome.rounds(),
+                board.iommus().stream()
+                        .map(node -> row(node, outcome.answers().getOrDefault(node, List.of())))
+                        .toList(),
+                masters);
+    }
+
+    private static BootReport.Iommu row(DeviceTreeNode node, List<Errno> answers) {
+        return new BootReport.Iommu(
+                node.path(),
+                node.compatible().get(0),
+                IommuKind.of(node).orElseThrow().toString(),
+                node.reg().isEmpty()
+                        ? null
+                        : "0x%x".formatted(node.reg().get(0).base()),
+                answers.stream().map(Errno::name).toList());
+    }
+
+    /** Reads {@code PATH=ERRNO[@N]}; the path may have '@' and '=' of its own. */
+    private ProbeFailures failures(List<IommuDriver> drivers) {
+        ProbeFailures failures = new ProbeFailures();
+        for (String text : options.failures()) {
+            int equals = text.lastIndexOf('=');
+            String[] answer = text.substring(equals + 1).split("@", 2);
+            Optional<Errno> errno = Errno.byName(answer[0]);
+            int probe = 0;
+            if (answer.length == 2) {
+                probe = answer[1].matches("[1-9][0-9]{0,8}") ? Integer.parseInt(answer[1]) : -1;
+            }
+            if (equals <= 0 || errno.isEmpty() || probe < 0) {
+                throw new BoardException(
+                        "--fail " + text + ": not PATH=ERRNO[@N] with an error's name and N from 1");
+            }
+            String path = text.substring(0, equals);
+            DeviceTreeNode node = board.tree()
+                    .node(path)
+                    .orElseThrow(() -> new BoardException("%s: --fail: there is no node %s"
+                            .formatted(board.tree().name(), path)));
+            if (drivers.stream().noneMatch(driver -> driver.matches(node)) || !node.available()) {
+                throw new BoardException("%s: --fail: %s is no available IOMMU that a driver is asked to probe"
+                        .formatted(board.tree().name(), path));
+            }
+            failures.add(new ProbeFailures.Failure(node, errno.get(), probe));
+        }
+        return failures;
+    }
+
+    /** Makes domain 0, gives it the devices, and lets each do DMA. */
+    private List<BootReport.MasterResult> useDevices(IommuOptions iommuOptions) {
+        Domain domain0 = new Domain(0, board.memory(), heap, platform.ipaBits(), iommuOptions.sharePt());
+        long limit = 1L << domain0.ioP2m().ipaBits();
+        long mapped = 0;
+        for (AddressRange range : board.plan().domain0()) {
+            long size = Math.min(range.size(), limit - range.base());
+            if (size < range.size()) {
+                log.warning(
+                        SUBSYSTEM,
+                        "RAM beyond 0x%x is not for domain 0: guest-physical addresses have %d bits"
+                                .formatted(limit, domain0.ioP2m().ipaBits()));
+            }
+            if (size > 0) {
+                domain0.mapRam(range.base(), range.base(), size);
+                mapped += size;
+            }
+        }
+        log.info(
+                SUBSYSTEM,
+                "d0: %d MiB, P2M of %d bits at 0x%x, %s"
+                        .formatted(
+                                mapped >> 20,
+                                domain0.ioP2m().ipaBits(),
+                                domain0.ioP2m().root(),
+                                iommuOptions.sharePt() ? "shared with the IOMMUs" : "copied for the IOMMUs"));
+        List<BootReport.MasterResult> results = new ArrayList<>();
+        for (Master master : board.masters()) {
+            results.add(use(domain0, master));
+        }
+        return results;
+    }
+
+    private BootReport.MasterResult use(Domain domain, Master master) {
+        Device device = new Device(master.node());
+        Errno rc = iommus.addDevice(device, master.specifiers());
+        if (rc == Errno.OK) {
+            rc = iommus.assign(domain, device);
+        }
+        String iommu = master.specifiers().get(0).node().path();
+        List<Integer> ids = master.specifiers().stream()
+                .flatMap(s -> s.args().stream())
+                .distinct()
+                .toList();
+        String dma = "not assigned: " + rc;
+        String fault = null;
+        if (rc == Errno.OK) {
+            DeviceTreeNode unit = device.fwspec().iommu();
+            dma = "ok";
+            for (int id : ids) {
+                String answer = transfer(domain, board.port(unit, id), id);
+                if (!answer.equals("ok")) {
+                    dma = answer;
+                    break;
+                }
+            }
+            fault = provoke(unit, ids.get(0));
+        }
+        log.say(
+                dma.equals("ok") && fault != null ? Log.Level.INFO : Log.Level.ERROR,
+                SUBSYSTEM,
+                "%s: %s %s: dma %s, provoked fault %s"
+                        .formatted(device, iommu, ids.stream().map(Integer::toUnsignedString).toList(), dma, fault));
+        return new BootReport.MasterResult(
+                master.node().path(),
+                iommu,
+                ids.stream().map(Integer::toUnsignedLong).toList(),
+                rc == Errno.OK ? domain.id() : null,
+                dma,
+                fault);
+    }
+
+    /** Writes and reads a line of RAM as the master does, and looks at it where the P2M says it is. */
+    private String transfer(Domain domain, DmaPort port, int id) {
+        long address = board.plan().domain0().get(0).base() + (id & 0xfL) * 64;
+        byte[] line = new byte[64];
+        for (int i = 0; i < line.length; i++) {
+            line[i] = (byte) (id * 31 + i);
+        }
+        PhysicalMemory memory = board.memory();
+        DmaPort.Response response = port.write(address, line, 0, line.length);
+        byte[] seen = new byte[line.length];
+        if (response == DmaPort.Response.OK) {
+            memory.read(domain.resolve(address), seen, 0, seen.length);
+            if (!java.util.Arrays.equals(line, seen)) {
+                return "the write did not arrive";
+            }
+            memory.write64(domain.resolve(address), ~id);
+            response = port.read(address, seen, 0, seen.length);
+            if (response == DmaPort.Response.OK) {
+                return seen[0] == (byte) ~id && seen[8] == line[8] ? "ok" : "the read gave something else";
+            }
+        }
+        return takeFault(response.name());
+    }
+
+    /** Reads RAM of the hypervisor, which no device of a domain may reach. */
+    private String provoke(DeviceTreeNode unit, int id) {
+        byte[] line = new byte[64];
+        DmaPort.Response response = board.port(unit, id).read(heap.base(), line, 0, line.length);
+        if (response == DmaPort.Response.OK) {
+            log.error(SUBSYSTEM, "%s: %d reached the hypervisor's RAM".formatted(unit, id));
+            return null;
+        }
+        return takeFault(response + ", not reported");
+    }
+
+    /** The fault that a driver reports once its interrupt is let in. */
+    private String takeFault(String otherwise) {
+        faults.clear();
+        board.interrupts().dispatch();
+        return faults.isEmpty() ? otherwise : faults.get(faults.size() - 1).fault();
+    }
+}

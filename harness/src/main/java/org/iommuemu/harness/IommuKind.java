@@ -1,0 +1,44 @@
+package org.iommuemu.harness;
+
+import java.util.Optional;
+import org.iommuemu.ipmmu.IpmmuVariant;
+import org.iommuemu.probe.devicetree.DeviceTreeNode;
+
+/** The kinds of IOMMU that there are models of. */
+public enum IommuKind {
+    /** Arm's SMMUv3. */
+    SMMUV3("smmuv3"),
+    /** Renesas' IPMMU-VMSA: a root, or a Gen2 unit, which is a root of its own. */
+    IPMMU_ROOT("ipmmu-root"),
+    /** Renesas' IPMMU-VMSA: a cache. */
+    IPMMU_CACHE("ipmmu-cache");
+
+    private final String text;
+
+    IommuKind(String text) {
+        this.text = text;
+    }
+
+    /** The kind of a node, available or not; empty if it is no IOMMU that there is a model of. */
+    public static Optional<IommuKind> of(DeviceTreeNode node) {
+        if (node.isCompatible("arm,smmu-v3")) {
+            return Optional.of(SMMUV3);
+        }
+        if (variant(node).isPresent()) {
+            return Optional.of(node.has("renesas,ipmmu-main") ? IPMMU_CACHE : IPMMU_ROOT);
+        }
+        return Optional.empty();
+    }
+
+    static Optional<IpmmuVariant> variant(DeviceTreeNode node) {
+        return node.compatible().stream()
+                .map(IpmmuVariant::of)
+                .flatMap(Optional::stream)
+                .findFirst();
+    }
+
+    @Override
+    public String toString() {
+        return text;
+    }
+}

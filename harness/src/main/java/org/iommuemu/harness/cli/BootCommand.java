@@ -1,0 +1,154 @@
+package org.iommuemu.harness.cli;
+
+import com.fasterxml.jackson.databind.ObjectMapper;
+import com.fasterxml.jackson.databind.SerializationFeature;
+import java.io.BufferedOutputStream;
+import java.io.FileOutputStream;
+import java.io.IOException;
+import java.io.PrintStream;
+import java.nio.charset.StandardCharsets;
+import java.nio.file.AccessDeniedException;
+import java.nio.file.NoSuchFileException;
+import java.nio.file.Path;
+import java.util.ArrayList;
+import java.util.LinkedHashSet;
+import java.util.List;
+import java.util.OptionalInt;
+import java.util.Set;
+import java.util.concurrent.Callable;
+import org.iommuemu.harness.BoardException;
+import org.iommuemu.harness.BootOptions;
+import org.iommuemu.harness.BootReport;
+import org.iommuemu.harness.BootRun;
+import org.iommuemu.probe.boot.IommuOptions;
+import org.iommuemu.probe.devicetree.DeviceTree;
+import org.iommuemu.probe.devicetree.DeviceTreeException;
+import org.iommuemu.probe.devicetree.DeviceTreeNode;
+import org.iommuemu.probe.driver.ipmmu.IpmmuDriver;
+import org.iommuemu.probe.driver.smmuv3.Smmuv3Driver;
+import org.iommuemu.probe.iommu.Log;
+import picocli.CommandLine.Command;
+import picocli.CommandLine.Help.Ansi;
+import picocli.CommandLine.Option;
+import picocli.CommandLine.Parameters;
+import picocli.CommandLine.TypeConversionException;
+
+/** {@code iommu-emu boot}. */
+@Command(
+        name = "boot",
+        description = {
+            "Boots the board of a flattened device tree: its IOMMUs on a bus, the probe layer against their registers, "
+                    + "and DMA by every master behind them.",
+            "",
+            "Exit status: 0 booted, 1 panic, 2 bad input or usage."
+        },
+        mixinStandardHelpOptions = true)
+final class BootCommand implements Callable<Integer> {
+    @Parameters(paramLabel = "BOARD.dtb", index = "0", description = "The device tree.")
+    private Path board;
+
+    @Parameters(
+            paramLabel = "WORD",
+            index = "1..*",
+            description = "Words of the hypervisor's command line, iommu=force,verbose for instance.")
+    private List<String> words = List.of();
+
+    @Option(
+            names = "--cmdline",
+            paramLabel = "LINE",
+            description = "The hypervisor's command line; otherwise /chosen's xen,xen-bootargs.")
+    private String commandLine;
+
+    @Option(
+            names = "--fail",
+            paramLabel = "PATH=ERRNO[@N]",
+            description = "The driver of this node answers so at every probe, or at its N-th only. Repeatable.")
+    private List<String> failures = List.of();
+
+    @Option(
+            names = "--without-driver",
+            paramLabel = "smmuv3|ipmmu",
+            description = "Leaves a driver out. Repeatable.")
+    private List<String> withoutDrivers = List.of();
+
+    @Option(
+            names = "--prr",
+            paramLabel = "VALUE",
+            converter = HexConverter.class,
+            description = "Value of Renesas' product register, 0x4f10 for instance: product in bits 14:8, cut in 7:0.")
+    private Integer product;
+
+    @Option(names = "--json", description = "Prints one JSON object instead of the log and the tables.")
+    private boolean json;
+
+    static final class HexConverter implements picocli.CommandLine.ITypeConverter<Integer> {
+        @Override
+        public Integer convert(String value) {
+            try {
+                return Integer.decode(value);
+            } catch (NumberFormatException e) {
+                throw new TypeConversionException("'" + value + "' is not a number");
+            }
+        }
+    }
+
+    @Override
+    public Integer call() throws IOException {
+        Set<String> drivers = new LinkedHashSet<>(withoutDrivers);
+        for (String driver : drivers) {
+            if (!Set.of(Smmuv3Driver.NAME, IpmmuDriver.NAME).contains(driver)) {
+                return badInput("--without-driver " + driver + ": there is no such driver, only smmuv3 and ipmmu");
+            }
+        }
+        // Thousands of lines are written at once, not one by one.
+        try (PrintStream out = new PrintStream(
+                new BufferedOutputStream(new FileOutputStream(java.io.FileDescriptor.out), 1 << 16),
+                false,
+                StandardCharsets.UTF_8)) {
+            DeviceTree tree = DeviceTree.read(board);
+            String line = commandLine(tree);
+            Log log = json
+                    ? new SilentLog()
+                    : new ConsoleLog(out, Ansi.AUTO, IommuOptions.parse(line).verbose());
+            BootReport report = BootRun.run(
+                    tree,
+                    new BootOptions(
+                            line, failures, drivers, product == null ? OptionalInt.empty() : OptionalInt.of(product)),
+                    log);
+            if (json) {
+                out.println(new ObjectMapper()
+                        .enable(SerializationFeature.INDENT_OUTPUT)
+                        .writeValueAsString(report));
+            } else {
+                new BootTables(out, Ansi.AUTO).print(report);
+            }
+            return report.panic() == null ? 0 : 1;
+        } catch (DeviceTreeException | BoardException e) {
+            return badInput(e.getMessage());
+        } catch (NoSuchFileException e) {
+            return badInput(board + ": there is no such file");
+        } catch (AccessDeniedException e) {
+            return badInput(board + ": it may not be read");
+        } catch (IOException e) {
+            return badInput(board + ": it cannot be read: " + e.getMessage());
+        }
+    }
+
+    private String commandLine(DeviceTree tree) {
+        List<String> parts = new ArrayList<>();
+        if (commandLine != null) {
+            parts.add(commandLine);
+        } else if (words.isEmpty()) {
+            tree.node("/chosen")
+                    .flatMap((DeviceTreeNode chosen) -> chosen.property("xen,xen-bootargs"))
+                    .ifPresent(p -> parts.add(p.string()));
+        }
+        parts.addAll(words);
+        return String.join(" ", parts);
+    }
+
+    private static int badInput(String message) {
+        System.err.println("iommu-emu: " + message);
+        return Main.BAD_INPUT;
+    }
+}

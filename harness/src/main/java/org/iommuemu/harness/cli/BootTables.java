@@ -1,0 +1,132 @@
+package org.iommuemu.harness.cli;
+
+import java.io.PrintStream;
+import java.util.ArrayList;
+import java.util.List;
+import org.iommuemu.harness.BootReport;
+import picocli.CommandLine.Help.Ansi;
+
+/** What a person sees at the end of a boot: the IOMMUs, the masters, and what came of it in one line. */
+final class BootTables {
+    private static final int MOST_IDS = 6;
+
+    private final PrintStream out;
+    private final Ansi ansi;
+
+    BootTables(PrintStream out, Ansi ansi) {
+        this.out = out;
+        this.ansi = ansi;
+    }
+
+    void print(BootReport report) {
+        if (report.panic() != null) {
+            String stars = "*".repeat(40);
+            for (String line : List.of("", stars, "Panic on CPU 0:", report.panic(), stars, "")) {
+                out.println("(XEN) " + ConsoleLog.styled(ansi, "red,bold", line));
+            }
+        }
+        if (!report.iommus().isEmpty()) {
+            List<List<String>> rows = new ArrayList<>();
+            rows.add(List.of("IOMMU", "kind", "base", "answers"));
+            for (BootReport.Iommu iommu : report.iommus()) {
+                rows.add(List.of(
+                        iommu.path(),
+                        iommu.kind(),
+                        iommu.base() == null ? "-" : iommu.base(),
+                        iommu.answers().isEmpty() ? "not asked" : answers(iommu.answers())));
+            }
+            table(rows, report.iommus().stream().map(BootReport.Iommu::up).toList());
+        }
+        if (!report.masters().isEmpty()) {
+            List<List<String>> rows = new ArrayList<>();
+            rows.add(List.of("master", "IOMMU", "IDs", "domain", "DMA", "provoked fault"));
+            for (BootReport.MasterResult master : report.masters()) {
+                rows.add(List.of(
+                        master.path(),
+                        master.iommu(),
+                        ids(master.ids()),
+                        master.domain() == null ? "-" : "d" + master.domain(),
+                        master.dma(),
+                        master.fault() == null ? "none" : master.fault()));
+            }
+            table(
+                    rows,
+                    report.masters().stream().map(BootReport.MasterResult::ok).toList());
+        }
+        out.println();
+        out.println(verdict(report));
+    }
+
+    private String verdict(BootReport report) {
+        long up = report.iommus().stream().filter(BootReport.Iommu::up).count();
+        if (report.panic() != null) {
+            return ConsoleLog.styled(
+                    ansi,
+                    "red,bold",
+                    "PANIC: %s (%s; %d of %d IOMMUs came up)"
+                            .formatted(
+                                    report.panic(),
+                                    report.rc(),
+                                    up,
+                                    report.iommus().size()));
+        }
+        if (!report.ioVirtualisation()) {
+            return ConsoleLog.styled(ansi, "yellow,bold", "BOOTED without I/O virtualisation (" + report.rc() + ")");
+        }
+        long deferred =
+                report.iommus().stream().filter(i -> i.answers().size() > 1).count();
+        long ok = report.masters().stream().filter(BootReport.MasterResult::ok).count();
+        boolean allOk = ok == report.masters().size();
+        return ConsoleLog.styled(
+                ansi,
+                allOk ? "green,bold" : "yellow,bold",
+                "BOOTED: %d of %d IOMMUs up, %d deferred, %d rounds; %d of %d masters' DMA ok"
+                        .formatted(
+                                up,
+                                report.iommus().size(),
+                                deferred,
+                                report.rounds(),
+                                ok,
+                                report.masters().size()));
+    }
+
+    /** "EAGAIN, OK", and "EAGAIN x 3, OK" rather than a column of them. */
+    private static String answers(List<String> answers) {
+        List<String> parts = new ArrayList<>();
+        for (int i = 0, end; i < answers.size(); i = end) {
+            for (end = i; end < answers.size() && answers.get(end).equals(answers.get(i)); ) {
+                end++;
+            }
+            parts.add(answers.get(i) + (end - i > 1 ? " x " + (end - i) : ""));
+        }
+        return String.join(", ", parts);
+    }
+
+    private static String ids(List<Long> ids) {
+        List<String> shown =
+                ids.stream().limit(MOST_IDS).map("0x%x"::formatted).toList();
+        return String.join(" ", shown) + (ids.size() > MOST_IDS ? " ... (" + ids.size() + ")" : "");
+    }
+
+    private void table(List<List<String>> rows, List<Boolean> good) {
+        int columns = rows.get(0).size();
+        int[] width = new int[columns];
+        for (List<String> row : rows) {
+            for (int i = 0; i < columns; i++) {
+                width[i] = Math.max(width[i], row.get(i).length());
+            }
+        }
+        out.println();
+        for (int r = 0; r < rows.size(); r++) {
+            StringBuilder line = new StringBuilder();
+            for (int i = 0; i < columns; i++) {
+                String cell = rows.get(r).get(i);
+                line.append(cell);
+                if (i < columns - 1) {
+                    line.append(" ".repeat(width[i] - cell.length() + 2));
+                }
+            }
+            out.println(ConsoleLog.styled(ansi, r == 0 ? "bold,underline" : good.get(r - 1) ? null : "red", line.toString()));
+        }
+    }
+}

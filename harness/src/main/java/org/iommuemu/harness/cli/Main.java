@@ -1,0 +1,41 @@
+package org.iommuemu.harness.cli;
+
+import java.io.PrintWriter;
+import picocli.CommandLine;
+import picocli.CommandLine.Command;
+
+/** {@code iommu-emu}. */
+@Command(
+        name = "iommu-emu",
+        description = "Emulates IOMMUs at the level of their registers.",
+        subcommands = {BootCommand.class, CommandLine.HelpCommand.class},
+        mixinStandardHelpOptions = true,
+        version = "iommu-emu 0.1.0-SNAPSHOT",
+        synopsisSubcommandLabel = "COMMAND")
+public final class Main {
+    /** Bad input or usage. */
+    static final int BAD_INPUT = 2;
+
+    /** A bug of ours. */
+    private static final int INTERNAL_ERROR = 3;
+
+    private Main() {}
+
+    /** Runs a command and ends the JVM with its status. */
+    public static void main(String[] args) {
+        System.exit(run(args));
+    }
+
+    /** Runs a command. */
+    static int run(String... args) {
+        CommandLine commandLine = new CommandLine(new Main());
+        commandLine.setExpandAtFiles(false);
+        commandLine.setExecutionExceptionHandler((e, command, result) -> {
+            PrintWriter err = command.getErr();
+            err.println("iommu-emu: internal error, please report it: " + e);
+            e.printStackTrace(err);
+            return INTERNAL_ERROR;
+        });
+        return commandLine.execute(args);
+    }
+}

@@ -1,0 +1,2 @@
+/** The command line {@code iommu-emu}. */
+package org.iommuemu.harness.cli;
