@@ -7,40 +7,40 @@ import java.util.LinkedHashMap;
 import java.util.Map;
 
 /** Writes a flattened device tree of version 16 or 17, well-formed or not. */
-final class TreeBuilder {
+public final class TreeBuilder {
     private final ByteArrayOutputStream reservations = new ByteArrayOutputStream();
     private final ByteArrayOutputStream structure = new ByteArrayOutputStream();
     private final ByteArrayOutputStream strings = new ByteArrayOutputStream();
     private final Map<String, Integer> offsets = new LinkedHashMap<>();
 
     /** A tree whose root is open. */
-    static TreeBuilder tree() {
+    public static TreeBuilder tree() {
         return new TreeBuilder().begin("");
     }
 
-    TreeBuilder reserve(long base, long size) {
+    public TreeBuilder reserve(long base, long size) {
         reservations.writeBytes(
                 ByteBuffer.allocate(16).putLong(base).putLong(size).array());
         return this;
     }
 
-    TreeBuilder token(int... words) {
+    public TreeBuilder token(int... words) {
         for (int word : words) {
             structure.writeBytes(ByteBuffer.allocate(4).putInt(word).array());
         }
         return this;
     }
 
-    TreeBuilder begin(String name) {
+    public TreeBuilder begin(String name) {
         token(1);
         return padded((name + "\0").getBytes(StandardCharsets.ISO_8859_1));
     }
 
-    TreeBuilder end() {
+    public TreeBuilder end() {
         return token(2);
     }
 
-    TreeBuilder bytes(String name, byte... value) {
+    public TreeBuilder bytes(String name, byte... value) {
         token(3, value.length, offsets.computeIfAbsent(name, n -> {
             int offset = strings.size();
             strings.writeBytes((n + "\0").getBytes(StandardCharsets.ISO_8859_1));
@@ -49,7 +49,7 @@ final class TreeBuilder {
         return padded(value);
     }
 
-    TreeBuilder cells(String name, int... cells) {
+    public TreeBuilder cells(String name, int... cells) {
         ByteBuffer value = ByteBuffer.allocate(4 * cells.length);
         for (int cell : cells) {
             value.putInt(cell);
@@ -57,7 +57,7 @@ final class TreeBuilder {
         return bytes(name, value.array());
     }
 
-    TreeBuilder strings(String name, String... values) {
+    public TreeBuilder strings(String name, String... values) {
         return bytes(name, (String.join("\0", values) + "\0").getBytes(StandardCharsets.UTF_8));
     }
 
@@ -68,7 +68,7 @@ final class TreeBuilder {
     }
 
     /** The blob as it stands: no END_NODE or END is added. */
-    byte[] unfinished(int version) {
+    public byte[] unfinished(int version) {
         int header = 40; // of 36 bytes in version 16, but the next block is aligned to 8
         int structureAt = header + reservations.size() + 16;
         int stringsAt = structureAt + structure.size();
@@ -82,7 +82,7 @@ final class TreeBuilder {
     }
 
     /** The blob after the end of the root. */
-    byte[] blob() {
+    public byte[] blob() {
         return end().token(9).unfinished(17);
     }
 
