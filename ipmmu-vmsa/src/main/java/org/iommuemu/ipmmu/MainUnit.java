@@ -1,0 +1,219 @@
+package org.iommuemu.ipmmu;
+
+import java.util.concurrent.atomic.AtomicIntegerArray;
+import java.util.concurrent.atomic.AtomicReferenceArray;
+import org.iommuemu.mmio.InterruptController;
+import org.iommuemu.mmio.MisuseListener;
+import org.iommuemu.mmio.PhysicalMemory;
+import org.iommuemu.mmio.RegisterFile;
+import org.iommuemu.pagetables.Tlb;
+import org.iommuemu.pagetables.WalkResult;
+
+/**
+ * What only a root has: contexts and their walks, the main TLB, fault records, the interrupt.
+ *
+ * <p><b>Concurrency.</b> Faults, the interrupt line and decoding of contexts are under the monitor of the root's register
+ * file. Caches call in here without holding theirs, so there is no order of locks to get wrong.
+ */
+final class MainUnit {
+    /** No unit: the index of the bit in IMSSTR is not known. */
+    static final int NO_BIT = -1;
+
+    private final IpmmuVariant variant;
+    private final IpmmuRegisters layout;
+    private final RegisterFile registers;
+    private final PhysicalMemory memory;
+    private final InterruptController.Line line;
+    private final String name;
+    private final MisuseListener misuse;
+
+    /** Assumed: 4096 entries. Nothing is known of its size; entries are by space, all global in it. */
+    private final Tlb tlb = new Tlb(512, 8);
+
+    /** By space. Null: to be decoded again. */
+    private final AtomicReferenceArray<Context> contexts = new AtomicReferenceArray<>(Ipmmu.SPACES);
+
+    /** By context: how often its content of the main TLB was invalidated. */
+    private final AtomicIntegerArray flushes;
+
+    /** By context: the bit of IMSSTR that its fault sets, or {@link #NO_BIT}. Under the monitor. */
+    private final int[] faultUnits;
+
+    MainUnit(
+            String name,
+            IpmmuVariant variant,
+            IpmmuRegisters layout,
+            RegisterFile registers,
+            PhysicalMemory memory,
+            InterruptController.Line line,
+            MisuseListener misuse) {
+        this.name = name;
+        this.variant = variant;
+        this.layout = layout;
+        this.registers = registers;
+        this.memory = memory;
+        this.line = line;
+        this.misuse = misuse;
+        flushes = new AtomicIntegerArray(variant.contexts());
+        faultUnits = new int[variant.contexts()];
+        for (int n = 0; n < variant.contexts(); n++) {
+            int context = n;
+            RegisterFile.WriteEffect changed = (before, after) -> forget(context);
+            registers.onWrite(layout.imttbcr[n], changed);
+            registers.onWrite(layout.imttlbr0[n], changed);
+            registers.onWrite(layout.imttubr0[n], changed);
+            registers.onWrite(layout.imttlbr1[n], changed);
+            registers.onWrite(layout.imttubr1[n], changed);
+            registers.onWrite(layout.immair0[n], changed);
+            registers.onWrite(layout.immair1[n], changed);
+            registers.onWrite(layout.imstr[n], (before, after) -> statusWritten(context, after));
+        }
+        if (layout.imsauxctlr != null) {
+            registers.onWrite(layout.imsauxctlr, (before, after) -> {
+                for (int n = 0; n < variant.contexts(); n++) {
+                    forget(n);
+                }
+            });
+        }
+        if (layout.imsstr != null) {
+            registers.onRead(layout.imsstr, stored -> imsstr());
+        }
+    }
+
+    /** IMCTR of a context was written. */
+    void controlWritten(int n, long imctr) {
+        forget(n);
+        if (IpmmuRegisters.FLUSH.isSet(imctr)) {
+            flushes.incrementAndGet(n);
+            tlb.invalidateSpace(Ipmmu.space(n, false));
+            tlb.invalidateSpace(Ipmmu.space(n, true));
+        }
+        updateLine();
+    }
+
+    /** The next walk decodes the context's registers again; what TLBs hold stays until it is flushed. */
+    private void forget(int n) {
+        contexts.set(Ipmmu.space(n, false), null);
+        contexts.set(Ipmmu.space(n, true), null);
+    }
+
+    boolean isEnabled(int n) {
+        return IpmmuRegisters.MMUEN.isSet(registers.get(layout.imctr[n]));
+    }
+
+    boolean usesSecurityGroups() {
+        return layout.imsctlr != null && IpmmuRegisters.USE_SECGRP.isSet(registers.get(layout.imsctlr));
+    }
+
+    /** How often a context was flushed here. */
+    int flushes(int n) {
+        return flushes.get(n);
+    }
+
+    /** What the main TLB holds, or {@link Tlb#MISS}. */
+    long lookUp(int space, long address) {
+        return tlb.lookUp(space, 0, address);
+    }
+
+    /**
+     * Walks a context's tables and caches what it finds. Faults are not cached. Assumed: as Linux and Xen do not flush
+     * after they have filled an empty entry.
+     *
+     * @return bits of {@link WalkResult}
+     */
+    long walk(int space, long address, int access) {
+        long before = tlb.epoch();
+        long result = context(space).walk(address, access);
+        if (!WalkResult.isFault(result)) {
+            tlb.fill(space, 0, address, result & ~Ipmmu.NOT_GLOBAL, before);
+        }
+        return result;
+    }
+
+    /** IMSTR for a walk in a space that failed. */
+    int status(int space, long fault) {
+        return FaultStatus.of(fault, variant.nonSecureFirst() && context(space).nonSecureOnly());
+    }
+
+    private Context context(int space) {
+        Context context = contexts.get(space);
+        if (context != null) {
+            return context;
+        }
+        synchronized (registers) {
+            context = contexts.get(space);
+            if (context == null) {
+                context = Context.decode(
+                        variant,
+                        layout,
+                        registers,
+                        memory,
+                        Ipmmu.contextOf(space),
+                        Ipmmu.isSecure(space),
+                        what -> misuse.misuse(name, what));
+                contexts.set(space, context);
+            }
+            return context;
+        }
+    }
+
+    /**
+     * Records a fault. Nothing tells which micro-TLB or master it came from.
+     *
+     * <p>Assumed: the first fault stays until software has cleared its flags, and later ones are dropped. Assumed: the
+     * address is exact to the byte (those that were logged are page-aligned).
+     *
+     * @param unit bit of the unit in IMSSTR, or {@link #NO_BIT}
+     */
+    void fault(int n, int status, long address, int unit) {
+        synchronized (registers) {
+            if ((registers.get(layout.imstr[n]) & FaultStatus.FLAGS) != 0) {
+                return;
+            }
+            registers.set(layout.imelar[n], address & 0xffff_ffffL);
+            if (layout.imeuar.length > 0) {
+                registers.set(layout.imeuar[n], address >>> 32 & 0xff);
+            }
+            registers.set(layout.imstr[n], status);
+            faultUnits[n] = unit;
+            updateLine();
+        }
+    }
+
+    private void statusWritten(int n, long imstr) {
+        if ((imstr & FaultStatus.FLAGS) == 0) {
+            registers.set(layout.imelar[n], 0);
+            if (layout.imeuar.length > 0) {
+                registers.set(layout.imeuar[n], 0);
+            }
+        }
+        updateLine();
+    }
+
+    /**
+     * The interrupt is level, high while any context with INTEN has a flag set. Assumed: INTEN of caches does not matter;
+     * a context without INTEN still records.
+     */
+    private void updateLine() {
+        if (line == null) {
+            return;
+        }
+        boolean high = false;
+        for (int n = 0; n < variant.contexts(); n++) {
+            high |= IpmmuRegisters.INTEN.isSet(registers.get(layout.imctr[n]))
+                    && (registers.get(layout.imstr[n]) & FaultStatus.FLAGS) != 0;
+        }
+        line.set(high);
+    }
+
+    /** Assumed: the bit is the cache's; the root's own bit is never set. */
+    private long imsstr() {
+        misuse.misuse(name, "read of IMSSTR, which Renesas says can cause a hardware problem");
+        long units = 0;
+        for (int n = 0; n < variant.contexts(); n++) {
+            boolean pending = (registers.get(layout.imstr[n]) & FaultStatus.FLAGS) != 0;
+            units |= pending && faultUnits[n] != NO_BIT ? 1L << faultUnits[n] : 0;
+        }
+        return units;
+    }
+}
