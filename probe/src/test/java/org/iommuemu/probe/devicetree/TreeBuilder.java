@@ -87,7 +87,7 @@ public final class TreeBuilder {
     }
 
     /** The tree "t" after the end of the root. */
-    DeviceTree parse() {
+    public DeviceTree parse() {
         return DeviceTree.parse("t", blob());
     }
 }
