@@ -1,6 +1,7 @@
 package org.iommuemu.harness;
 
 import java.util.IdentityHashMap;
+import java.util.LinkedHashMap;
 import java.util.List;
 import java.util.Map;
 import java.util.Optional;
@@ -19,6 +20,7 @@ import org.iommuemu.probe.devicetree.AddressRange;
 import org.iommuemu.probe.devicetree.DeviceTree;
 import org.iommuemu.probe.devicetree.DeviceTreeNode;
 import org.iommuemu.probe.devicetree.InterruptSpecifier;
+import org.iommuemu.probe.devicetree.Property;
 import org.iommuemu.probe.devicetree.Specifier;
 import org.iommuemu.smmuv3.Smmu;
 import org.iommuemu.smmuv3.SmmuFeatures;
@@ -66,20 +68,11 @@ public final class Board {
                 .filter(node -> node.available() && IommuKind.of(node).isPresent())
                 .toList();
         Board board = new Board(tree, iommus, misuse);
-        board.addProductRegister(product);
-        Map<DeviceTreeNode, Integer> sidBits = board.sidBits();
-        Map<DeviceTreeNode, Ipmmu> roots = new IdentityHashMap<>();
-        for (DeviceTreeNode node : iommus) {
-            switch (IommuKind.of(node).orElseThrow()) {
-                case SMMUV3 -> board.addSmmu(node, sidBits.getOrDefault(node, LEAST_SID_BITS));
-                case IPMMU_ROOT -> board.addIpmmuRoot(node).ifPresent(root -> roots.put(node, root));
-                case IPMMU_CACHE -> {} // Needs its root, which may stand behind it.
-            }
-        }
-        for (DeviceTreeNode node : iommus) {
-            if (IommuKind.of(node).orElseThrow() == IommuKind.IPMMU_CACHE) {
-                board.addIpmmuCache(node, roots);
-            }
+        try {
+            board.addProductRegister(product);
+            board.addIommus();
+        } catch (IllegalArgumentException e) {
+            throw new BoardException(tree.name() + ": " + e.getMessage());
         }
         return board;
     }
@@ -111,7 +104,11 @@ public final class Board {
      * @param streamId StreamID or micro-TLB number
      */
     public DmaPort port(DeviceTreeNode iommu, int streamId) {
-        return new DmaPort(bus, units.get(iommu), streamId);
+        Translator unit = units.get(iommu);
+        if (unit == null) {
+            throw new IllegalArgumentException(iommu + " is no unit of this board");
+        }
+        return new DmaPort(bus, unit, streamId);
     }
 
     /** The available nodes of IOMMUs that there are models of, in tree order. */
@@ -125,6 +122,23 @@ public final class Board {
 
     List<Master> masters() {
         return masters;
+    }
+
+    private void addIommus() {
+        Map<DeviceTreeNode, Integer> sidBits = sidBits();
+        Map<DeviceTreeNode, Ipmmu> roots = new LinkedHashMap<>();
+        for (DeviceTreeNode node : iommus) {
+            switch (IommuKind.of(node).orElseThrow()) {
+                case SMMUV3 -> addSmmu(node, sidBits.getOrDefault(node, LEAST_SID_BITS));
+                case IPMMU_ROOT -> roots.put(node, addIpmmuRoot(node));
+                case IPMMU_CACHE -> {} // Needs its root, which may stand behind it.
+            }
+        }
+        for (DeviceTreeNode node : iommus) {
+            if (IommuKind.of(node).orElseThrow() == IommuKind.IPMMU_CACHE) {
+                addIpmmuCache(node, roots);
+            }
+        }
     }
 
     /** By SMMU: StreamIDs as wide as what the board connects to it, as its integrator would have chosen. */
@@ -146,8 +160,8 @@ public final class Board {
     private void addSmmu(DeviceTreeNode node, int sidBits) {
         SmmuFeatures features =
                 SmmuFeatures.smmuv3_2().toBuilder().sidSize(sidBits).build();
-        Smmu.Wires wires = new Smmu.Wires(
-                wire(node, "eventq"), wire(node, "gerror"), wire(node, "cmdq-sync"), wire(node, "priq"));
+        Smmu.Wires wires =
+                new Smmu.Wires(wire(node, "eventq"), wire(node, "gerror"), wire(node, "cmdq-sync"), wire(node, "priq"));
         Smmu smmu = new Smmu(node.path(), features, bus, wires, misuse);
         attach(node, Smmu.WINDOW, smmu.registers());
         units.put(node, smmu);
@@ -165,31 +179,37 @@ public final class Board {
         return interrupts.line(tree.interruptNumber(interrupt));
     }
 
-    private Optional<Ipmmu> addIpmmuRoot(DeviceTreeNode node) {
+    private Ipmmu addIpmmuRoot(DeviceTreeNode node) {
         IpmmuVariant variant = IommuKind.variant(node).orElseThrow();
         InterruptController.Line line =
                 node.interrupts().stream().findFirst().map(this::line).orElse(null);
-        Ipmmu root = Ipmmu.root(node.path(), variant, bus, line, misuse);
+        Ipmmu root = variant.hasCaches()
+                ? Ipmmu.root(node.path(), variant, bus, line, misuse)
+                : Ipmmu.standalone(node.path(), variant, bus, line, misuse);
         attach(node, root.window(), root.registers());
         units.put(node, root);
-        return Optional.of(root);
+        return root;
     }
 
     private void addIpmmuCache(DeviceTreeNode node, Map<DeviceTreeNode, Ipmmu> roots) {
         // renesas,ipmmu-main: the root, and on Gen3 the bit of IMSSTR that is this cache's.
-        var main = node.property("renesas,ipmmu-main").orElseThrow();
-        Ipmmu root = main.cells() == 0
+        Property main = node.property("renesas,ipmmu-main").orElseThrow();
+        Ipmmu named = main.cells() == 0
                 ? null
                 : tree.byPhandle(main.cell(0)).map(roots::get).orElse(null);
-        if (root == null) {
-            // A board without the root has no cache that could work either; the driver never gets as far as to touch it.
-            root = roots.values().stream().findFirst().orElse(null);
-            if (root == null) {
-                return;
-            }
+        // Both public drivers take the root there is and do not look at the phandle.
+        Optional<Ipmmu> root =
+                named != null ? Optional.of(named) : roots.values().stream().findFirst();
+        if (root.isEmpty()) {
+            return; // No cache works without a root; its driver never gets as far as to touch it.
         }
-        IpmmuVariant variant = IommuKind.variant(node).orElseThrow();
-        Ipmmu cache = Ipmmu.cache(node.path(), variant, root, main.cells() > 1 ? main.cell(1) : -1, misuse);
+        int bit = main.cells() > 1 ? main.cell(1) : -1;
+        Ipmmu cache = Ipmmu.cache(
+                node.path(),
+                IommuKind.variant(node).orElseThrow(),
+                root.get(),
+                bit >= 0 && bit < 32 ? bit : -1,
+                misuse);
         attach(node, cache.window(), cache.registers());
         units.put(node, cache);
     }
@@ -214,10 +234,6 @@ public final class Board {
         if (reg.isEmpty()) {
             return; // Not on this bus; its driver will say so.
         }
-        try {
-            bus.attach(node.path(), reg.get(0).base(), Math.min(window, reg.get(0).size()), device);
-        } catch (IllegalArgumentException e) {
-            throw new BoardException(tree.name() + ": " + e.getMessage());
-        }
+        bus.attach(node.path(), reg.get(0).base(), Math.min(window, reg.get(0).size()), device);
     }
 }

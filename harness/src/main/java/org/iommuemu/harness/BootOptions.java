@@ -12,8 +12,7 @@ import java.util.Set;
  * @param withoutDrivers names of drivers that are left out
  * @param product value of Renesas' product register, see {@link Board#of}
  */
-public record BootOptions(
-        String commandLine, List<String> failures, Set<String> withoutDrivers, OptionalInt product) {
+public record BootOptions(String commandLine, List<String> failures, Set<String> withoutDrivers, OptionalInt product) {
     /** An ordinary boot. */
     public static final BootOptions DEFAULT = new BootOptions("", List.of(), Set.of(), OptionalInt.empty());
 }

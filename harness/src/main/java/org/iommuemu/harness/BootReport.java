@@ -50,8 +50,7 @@ public record BootReport(
      * @param dma "ok", or what went wrong
      * @param fault the fault that the access which had to fault reported; null if there was none
      */
-    public record MasterResult(
-            String path, String iommu, List<Long> ids, Integer domain, String dma, String fault) {
+    public record MasterResult(String path, String iommu, List<Long> ids, Integer domain, String dma, String fault) {
         /** Whether its DMA came through, and the access that had to fault did. */
         public boolean ok() {
             return dma.equals("ok") && fault != null;

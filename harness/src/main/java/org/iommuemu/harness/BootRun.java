@@ -5,7 +5,6 @@ import java.util.List;
 import java.util.Optional;
 import org.iommuemu.mmio.DmaPort;
 import org.iommuemu.mmio.PhysicalMemory;
-import org.iommuemu.pagetables.MappingException;
 import org.iommuemu.probe.boot.IommuOptions;
 import org.iommuemu.probe.boot.IommuSetup;
 import org.iommuemu.probe.boot.Panic;
@@ -48,8 +47,8 @@ public final class BootRun {
         this.log = log;
         AddressRange range = board.plan().heap();
         heap = new HypervisorHeap(board.memory(), range.base(), range.size());
-        platform = new Platform(
-                board.bus(), board.interrupts(), heap, board.tree(), new FaultCollector(), CPU_IPA_BITS);
+        platform =
+                new Platform(board.bus(), board.interrupts(), heap, board.tree(), new FaultCollector(), CPU_IPA_BITS);
         iommus = new Iommus(platform);
     }
 
@@ -73,8 +72,7 @@ public final class BootRun {
      * @throws BoardException if the tree describes what cannot be built, or an option names what is not in it
      */
     public static BootReport run(DeviceTree tree, BootOptions options, Log log) {
-        Board board = Board.of(
-                tree, options.product(), (unit, what) -> log.warning("misuse", unit + ": " + what));
+        Board board = Board.of(tree, options.product(), (unit, what) -> log.warning("misuse", unit + ": " + what));
         return new BootRun(board, options, log).run();
     }
 
@@ -88,7 +86,10 @@ public final class BootRun {
                         .formatted(
                                 board.tree().name(),
                                 board.tree().nodes().size(),
-                                board.plan().ram().stream().mapToLong(AddressRange::size).sum() >> 20,
+                                board.plan().ram().stream()
+                                                .mapToLong(AddressRange::size)
+                                                .sum()
+                                        >> 20,
                                 board.iommus().size(),
                                 board.masters().size()));
         if (!options.commandLine().isEmpty()) {
@@ -127,9 +128,7 @@ public final class BootRun {
                 node.path(),
                 node.compatible().get(0),
                 IommuKind.of(node).orElseThrow().toString(),
-                node.reg().isEmpty()
-                        ? null
-                        : "0x%x".formatted(node.reg().get(0).base()),
+                node.reg().isEmpty() ? null : "0x%x".formatted(node.reg().get(0).base()),
                 answers.stream().map(Errno::name).toList());
     }
 
@@ -145,8 +144,7 @@ public final class BootRun {
                 probe = answer[1].matches("[1-9][0-9]{0,8}") ? Integer.parseInt(answer[1]) : -1;
             }
             if (equals <= 0 || errno.isEmpty() || probe < 0) {
-                throw new BoardException(
-                        "--fail " + text + ": not PATH=ERRNO[@N] with an error's name and N from 1");
+                throw new BoardException("--fail " + text + ": not PATH=ERRNO[@N] with an error's name and N from 1");
             }
             String path = text.substring(0, equals);
             DeviceTreeNode node = board.tree()
@@ -224,7 +222,12 @@ public final class BootRun {
                 dma.equals("ok") && fault != null ? Log.Level.INFO : Log.Level.ERROR,
                 SUBSYSTEM,
                 "%s: %s %s: dma %s, provoked fault %s"
-                        .formatted(device, iommu, ids.stream().map(Integer::toUnsignedString).toList(), dma, fault));
+                        .formatted(
+                                device,
+                                iommu,
+                                ids.stream().map(Integer::toUnsignedString).toList(),
+                                dma,
+                                fault));
         return new BootReport.MasterResult(
                 master.node().path(),
                 iommu,

@@ -24,10 +24,7 @@ public enum IommuKind {
         if (node.isCompatible("arm,smmu-v3")) {
             return Optional.of(SMMUV3);
         }
-        if (variant(node).isPresent()) {
-            return Optional.of(node.has("renesas,ipmmu-main") ? IPMMU_CACHE : IPMMU_ROOT);
-        }
-        return Optional.empty();
+        return variant(node).map(v -> v.hasCaches() && node.has("renesas,ipmmu-main") ? IPMMU_CACHE : IPMMU_ROOT);
     }
 
     static Optional<IpmmuVariant> variant(DeviceTreeNode node) {

@@ -53,7 +53,8 @@ record RamPlan(List<AddressRange> ram, AddressRange heap, List<AddressRange> dom
         free = free.stream().map(RamPlan::pages).filter(r -> r.size() > 0).toList();
         AddressRange bank = largest(below(free, TABLE_LIMIT));
         if (bank.size() < LEAST_RAM) {
-            throw new BoardException(tree.name() + ": /memory: no 16 MiB of RAM are left below 2^40 beside what is reserved");
+            throw new BoardException(
+                    tree.name() + ": /memory: no 16 MiB of RAM are left below 2^40 beside what is reserved");
         }
         long heapSize = Math.min(bank.size() / 4 & -2 * MIB, MOST_HEAP);
         AddressRange heap = new AddressRange(bank.base() + bank.size() - heapSize & -2 * MIB, heapSize);
@@ -76,9 +77,7 @@ record RamPlan(List<AddressRange> ram, AddressRange heap, List<AddressRange> dom
     }
 
     private static AddressRange largest(List<AddressRange> ranges) {
-        return ranges.stream()
-                .max(Comparator.comparingLong(AddressRange::size))
-                .orElse(new AddressRange(0, 0));
+        return ranges.stream().max(Comparator.comparingLong(AddressRange::size)).orElse(new AddressRange(0, 0));
     }
 
     /** The parts of ranges below an address. */

@@ -65,10 +65,7 @@ final class BootCommand implements Callable<Integer> {
             description = "The driver of this node answers so at every probe, or at its N-th only. Repeatable.")
     private List<String> failures = List.of();
 
-    @Option(
-            names = "--without-driver",
-            paramLabel = "smmuv3|ipmmu",
-            description = "Leaves a driver out. Repeatable.")
+    @Option(names = "--without-driver", paramLabel = "smmuv3|ipmmu", description = "Leaves a driver out. Repeatable.")
     private List<String> withoutDrivers = List.of();
 
     @Option(

@@ -103,8 +103,7 @@ final class BootTables {
     }
 
     private static String ids(List<Long> ids) {
-        List<String> shown =
-                ids.stream().limit(MOST_IDS).map("0x%x"::formatted).toList();
+        List<String> shown = ids.stream().limit(MOST_IDS).map("0x%x"::formatted).toList();
         return String.join(" ", shown) + (ids.size() > MOST_IDS ? " ... (" + ids.size() + ")" : "");
     }
 
@@ -126,7 +125,8 @@ final class BootTables {
                     line.append(" ".repeat(width[i] - cell.length() + 2));
                 }
             }
-            out.println(ConsoleLog.styled(ansi, r == 0 ? "bold,underline" : good.get(r - 1) ? null : "red", line.toString()));
+            out.println(ConsoleLog.styled(
+                    ansi, r == 0 ? "bold,underline" : good.get(r - 1) ? null : "red", line.toString()));
         }
     }
 }

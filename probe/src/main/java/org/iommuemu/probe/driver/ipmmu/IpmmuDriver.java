@@ -102,11 +102,15 @@ public final class IpmmuDriver implements IommuDriver, IommuOps {
         return new ProbeAnswer.Initialised();
     }
 
-    /** The root that a cache names; null if it names none that could come up. */
+    /**
+     * The root that a cache waits for. Any root will do, as both public drivers take the one there is; only where the cache
+     * names a root is it certain which one that will be.
+     */
     private DeviceTreeNode mainUnit(DeviceTreeNode node) {
         return node.property("renesas,ipmmu-main")
                 .filter(p -> p.cells() > 0)
                 .flatMap(p -> platform.tree().byPhandle(p.cell(0)))
+                .filter(main -> matches(main) && !main.has("renesas,ipmmu-main"))
                 .orElse(null);
     }
 
