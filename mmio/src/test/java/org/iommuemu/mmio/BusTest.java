@@ -265,4 +265,27 @@ class BusTest {
         assertTrue(bus.dmaRead(RAM, new byte[1], 0, 1));
         assertThrows(BusError.class, () -> bus.read64(0x7000));
     }
+
+    @Test
+    void aDeviceInTheMiddleOfADmaTransferWinsOverRam() {
+        Probe inside = new Probe(6);
+        bus.attach("/inside", RAM + 0x1000, 8, inside);
+        byte[] bytes = new byte[0x2000];
+        bytes[0x1000] = 5;
+        assertTrue(bus.dmaWrite(RAM, bytes, 0, bytes.length));
+        assertEquals(List.of("w8@0=5"), inside.seen);
+        assertEquals(0, memory.read64(RAM + 0x1000));
+        assertTrue(bus.dmaRead(RAM, bytes, 0, bytes.length));
+        assertEquals(6, bytes[0x1004]);
+    }
+
+    @Test
+    void anAccessThatIsPartlyADevicesAndPartlyRamIsAnsweredByNeither() {
+        Probe inside = new Probe(6);
+        bus.attach("/inside", RAM + 0x1004, 8, inside);
+        assertSame(BusError.Reason.UNMAPPED, reason(() -> bus.read64(RAM + 0x1000)));
+        assertSame(BusError.Reason.UNMAPPED, reason(() -> bus.write64(RAM + 0x1008, 1)));
+        assertEquals(0, memory.read64(RAM + 0x1008));
+        assertEquals(6, bus.read(RAM + 0x1004, 4) >>> 32);
+    }
 }
