@@ -109,13 +109,14 @@ public final class Bus {
         if (error != null) {
             throw failed(new BusError(error, true, address, size));
         }
+        long written = value & -1L >>> 64 - 8 * size;
         if (window != null) {
-            window.device.write(address - window.base, size, value);
+            window.device.write(address - window.base, size, written);
         } else {
-            writeRam(address, size, value);
+            writeRam(address, size, written);
         }
         for (BusListener listener : listeners) {
-            listener.onWrite(address, size, value);
+            listener.onWrite(address, size, written);
         }
     }
 

@@ -288,4 +288,17 @@ class BusTest {
         assertEquals(0, memory.read64(RAM + 0x1008));
         assertEquals(6, bus.read(RAM + 0x1004, 4) >>> 32);
     }
+
+    @Test
+    void listenersAndDevicesSeeTheWrittenBytesOnly() {
+        Log log = new Log();
+        bus.addListener(log);
+        bus.write32(0x1000, -2);
+        bus.write(RAM, 2, -1);
+        bus.write(0x1000, 1, 0x1234);
+        bus.write64(0x1000, -1);
+        assertEquals(
+                List.of("w4@1000=fffffffe", "w2@40000000=ffff", "w1@1000=34", "w8@1000=ffffffffffffffff"), log.seen);
+        assertEquals(List.of("w4@0=fffffffe", "w1@0=34", "w8@0=ffffffffffffffff"), device.seen);
+    }
 }
