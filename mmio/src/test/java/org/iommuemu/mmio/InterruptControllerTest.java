@@ -3,8 +3,10 @@ package org.iommuemu.mmio;
 import static org.junit.jupiter.api.Assertions.assertEquals;
 import static org.junit.jupiter.api.Assertions.assertFalse;
 import static org.junit.jupiter.api.Assertions.assertThrows;
+import static org.junit.jupiter.api.Assertions.assertTimeoutPreemptively;
 import static org.junit.jupiter.api.Assertions.assertTrue;
 
+import java.time.Duration;
 import java.util.ArrayList;
 import java.util.List;
 import java.util.concurrent.atomic.AtomicInteger;
@@ -189,5 +191,39 @@ class InterruptControllerTest {
         assertEquals(0, bus.read32(0x2040));
         assertThrows(BusError.class, () -> bus.write(0x2040, 2, 70));
         assertFalse(bus.dmaWrite(0x2040, new byte[8], 0, 8), "a doorbell takes 32 bits");
+    }
+
+    @Test
+    void aLevelThatAStormLeftHighIsHandledByTheNextDispatch() {
+        InterruptController.Line line = interrupts.line(4);
+        AtomicInteger runs = new AtomicInteger();
+        interrupts.request(4, () -> line.set(runs.incrementAndGet() < InterruptController.STORM_LIMIT + 5));
+        line.set(true);
+        assertEquals(InterruptController.STORM_LIMIT, interrupts.dispatch());
+        assertEquals(5, interrupts.dispatch());
+    }
+
+    @Test
+    void aHandlerThatRaisesItsOwnInterruptForeverIsAStormToo() {
+        interrupts.request(4, () -> interrupts.raise(4));
+        interrupts.raise(4);
+        assertTimeoutPreemptively(
+                Duration.ofSeconds(10), () -> assertEquals(InterruptController.STORM_LIMIT, interrupts.dispatch()));
+        assertTrue(interrupts.isPending(4));
+    }
+
+    @Test
+    void aHandlerThatThrowsLosesNoInterrupt() {
+        InterruptController.Line line = interrupts.line(4);
+        AtomicInteger runs = new AtomicInteger();
+        interrupts.request(4, () -> {
+            if (runs.incrementAndGet() == 1) {
+                throw new IllegalStateException("a driver's bug");
+            }
+            line.set(false);
+        });
+        line.set(true);
+        assertThrows(IllegalStateException.class, interrupts::dispatch);
+        assertEquals(1, interrupts.dispatch());
     }
 }
