@@ -14,7 +14,7 @@ public final class Register {
     private final Register acknowledged;
 
     /** Position in the map; set once, by {@link RegisterMap}, before the map is published. */
-    int index = -1;
+    int index = RegisterMap.NONE;
 
     private Register(String name, int offset, int bytes, Register acknowledged, List<Field> fields) {
         this.name = name;

@@ -43,12 +43,14 @@ public final class RegisterMap {
         Arrays.fill(acknowledgedBy, NONE);
         for (int i = 0; i < registers.length; i++) {
             Register register = registers[i];
-            if (register.index != -1) {
+            if (register.index != NONE) {
                 throw new IllegalArgumentException(register + " is declared twice");
             }
-            register.index = i;
             if (register.offset() % register.bytes() != 0) {
                 throw new IllegalArgumentException(register + " is misaligned");
+            }
+            if (register.offset() < 0 || register.offset() > size - register.bytes()) {
+                throw new IllegalArgumentException(register + " is outside the window of " + size + " bytes");
             }
             for (int half = 0; half < register.bytes() / 4; half++) {
                 int word = register.offset() / 4 + half;
@@ -58,10 +60,18 @@ public final class RegisterMap {
                 words[word] = (short) (i * 2 + half);
             }
         }
-        for (Register register : registers) {
-            if (register.acknowledged() != null) {
-                acknowledgedBy[register.acknowledged().index] = register.index;
+        List<Register> declared = List.of(registers);
+        for (int i = 0; i < registers.length; i++) {
+            Register acknowledged = registers[i].acknowledged();
+            if (acknowledged != null) {
+                if (!declared.contains(acknowledged)) {
+                    throw new IllegalArgumentException(registers[i] + " acknowledges " + acknowledged + " elsewhere");
+                }
+                acknowledgedBy[declared.indexOf(acknowledged)] = i;
             }
+        }
+        for (int i = 0; i < registers.length; i++) {
+            registers[i].index = i;
         }
         reset = Arrays.stream(registers).mapToLong(Register::reset).toArray();
         rw = masks(Field.Type.RW);

@@ -333,4 +333,28 @@ class RegisterFileTest {
         long upper = one.get(register) >>> 32;
         assertEquals(0, upper, "0b00 in the upper half stays");
     }
+
+    @Test
+    void registersOutsideTheWindowAreRefused() {
+        assertThrows(IllegalArgumentException.class, () -> new RegisterMap(8, List.of(Register.word("R", 8))));
+        assertThrows(IllegalArgumentException.class, () -> new RegisterMap(12, List.of(Register.dword("R", 8))));
+        assertThrows(IllegalArgumentException.class, () -> new RegisterMap(8, List.of(Register.word("R", -4))));
+    }
+
+    @Test
+    void anAcknowledgeRegisterIsInTheMapOfWhatItAcknowledges() {
+        Register elsewhere = Register.word("ELSEWHERE", 0);
+        Register stray = Register.acknowledge("STRAY_ACK", 4, elsewhere);
+        assertThrows(IllegalArgumentException.class, () -> new RegisterMap(8, List.of(stray)));
+        new RegisterMap(8, List.of(elsewhere));
+        Register second = Register.acknowledge("SECOND_ACK", 4, elsewhere);
+        assertThrows(IllegalArgumentException.class, () -> new RegisterMap(8, List.of(Register.word("R", 0), second)));
+    }
+
+    @Test
+    void aRefusedMapLeavesItsRegistersFree() {
+        Register good = Register.word("GOOD", 0);
+        assertThrows(IllegalArgumentException.class, () -> new RegisterMap(8, List.of(good, Register.word("SAME", 0))));
+        assertEquals(List.of(good), new RegisterMap(8, List.of(good)).registers());
+    }
 }
