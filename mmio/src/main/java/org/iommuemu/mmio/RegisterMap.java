@@ -98,6 +98,6 @@ public final class RegisterMap {
 
     /** Register index * 2 + half at an offset, or {@link #NONE}. */
     int at(long offset) {
-        return words[(int) offset >>> 2];
+        return offset < size() ? words[(int) offset >>> 2] : NONE;
     }
 }

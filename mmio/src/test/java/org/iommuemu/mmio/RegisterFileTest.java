@@ -357,4 +357,13 @@ class RegisterFileTest {
         assertThrows(IllegalArgumentException.class, () -> new RegisterMap(8, List.of(good, Register.word("SAME", 0))));
         assertEquals(List.of(good), new RegisterMap(8, List.of(good)).registers());
     }
+
+    @Test
+    void aWindowLargerThanTheMapHasNoRegistersBehindIt() {
+        Bus bus = new Bus(new PhysicalMemory());
+        bus.attach("/unit", 0x1000, 0x200, file);
+        assertEquals(0, bus.read32(0x1100));
+        bus.write64(0x11f8, 1);
+        assertEquals(3, misuse.size());
+    }
 }
