@@ -198,7 +198,7 @@ public final class RegisterFile implements BusDevice {
         if (effect != null) {
             effect.written(before, after);
         }
-        if (map.acknowledgedBy[index] != RegisterMap.NONE || (after & map.busy[index]) != 0) {
+        if (map.acknowledgedBy[index] != RegisterMap.NONE || (value & lanes & map.busy[index]) != 0) {
             if (handshakeReads == 0) {
                 complete(index);
             } else {
@@ -209,6 +209,7 @@ public final class RegisterFile implements BusDevice {
 
     /** Hardware is done with what a write started. */
     private void complete(int index) {
+        handshakes[index] = 0;
         VALUES.setRelease(values, index, values[index] & ~map.busy[index]);
         int acknowledge = map.acknowledgedBy[index];
         if (acknowledge != RegisterMap.NONE) {

@@ -366,4 +366,29 @@ class RegisterFileTest {
         bus.write64(0x11f8, 1);
         assertEquals(3, misuse.size());
     }
+
+    @Test
+    void aWriteThatStartsNothingDoesNotProlongWhatIsUnderWay() {
+        Register start = Register.word("START", 0, Field.busy("GO", 0), Field.rw("MODE", 1));
+        RegisterFile one = new RegisterFile(new RegisterMap(4, List.of(start)), "u", MisuseListener.NONE);
+        one.handshakeReads(2);
+        one.write(0, 4, 1);
+        assertEquals(1, one.read(0, 4));
+        one.write(0, 4, 2);
+        assertEquals(3, one.read(0, 4));
+        assertEquals(2, one.read(0, 4));
+    }
+
+    @Test
+    void aHandshakeThatIsOverDoesNotEndALaterOne() {
+        file.handshakeReads(3);
+        file.write(0, 4, 1);
+        file.handshakeReads(0);
+        file.write(0, 4, 0x21);
+        assertEquals(0x21, file.read(4, 4));
+        file.set(control, 0x11);
+        for (int i = 0; i < 5; i++) {
+            assertEquals(0x21, file.read(4, 4), "nothing is under way");
+        }
+    }
 }
