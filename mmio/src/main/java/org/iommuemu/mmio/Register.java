@@ -95,6 +95,15 @@ public final class Register {
         return mask;
     }
 
+    /** The bits that software can see: those of fields that are not RAZ. */
+    long readable() {
+        long mask = 0;
+        for (Field field : fields) {
+            mask |= field.type() == Field.Type.RAZ_WI ? 0 : field.mask();
+        }
+        return mask;
+    }
+
     @Override
     public String toString() {
         return name;

@@ -19,6 +19,7 @@ public final class RegisterMap {
     final long[] w0c;
     final long[] w1s;
     final long[] busy;
+    /** What reads do not see as zero: bits of fields that are not RAZ. */
     final long[] readable;
     /** By register: the register that acknowledges it, or {@link #NONE}. */
     final int[] acknowledgedBy;
@@ -79,7 +80,7 @@ public final class RegisterMap {
         w0c = masks(Field.Type.W0C);
         w1s = masks(Field.Type.W1S);
         busy = masks(Field.Type.BUSY);
-        readable = Arrays.stream(masks(Field.Type.RAZ_WI)).map(razWi -> ~razWi).toArray();
+        readable = Arrays.stream(registers).mapToLong(Register::readable).toArray();
     }
 
     private long[] masks(Field.Type type) {

@@ -391,4 +391,12 @@ class RegisterFileTest {
             assertEquals(0x21, file.read(4, 4), "nothing is under way");
         }
     }
+
+    @Test
+    void bitsWithoutAFieldReadAsZeroWhateverHardwareHolds() {
+        file.set(id, 0xffff_1234L);
+        assertEquals(0x1234, file.read(8, 4));
+        file.onRead(flags, stored -> -1);
+        assertEquals(0x000f_ffff, file.read(0xc, 4));
+    }
 }
