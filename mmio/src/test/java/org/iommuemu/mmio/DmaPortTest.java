@@ -119,4 +119,13 @@ class DmaPortTest {
         assertEquals(RAM + 5, Translation.address(wired.translate(RAM + 5, true), RAM + 5));
         assertEquals(Response.BUS_ERROR, wired.read(0x9000, new byte[1], 0, 1));
     }
+
+    @Test
+    void anAddressBeyond2To52DoesNotWrapAround() {
+        DmaPort wired = new DmaPort(bus, null, 0);
+        assertEquals(Response.BUS_ERROR, wired.write(1L << 52 | RAM, new byte[] {1}, 0, 1));
+        assertEquals(Response.BUS_ERROR, wired.read(1L << 63 | RAM, new byte[1], 0, 1));
+        assertEquals(0, memory.read8(RAM));
+        assertFalse(Translation.translated(wired.translate(1L << 52 | RAM, true)));
+    }
 }
