@@ -109,13 +109,14 @@ public final class Bus {
         if (error != null) {
             throw failed(new BusError(error, true, address, size));
         }
+        long written = value & -1L >>> 64 - 8 * size;
         if (window != null) {
-            window.device.write(address - window.base, size, value);
+            window.device.write(address - window.base, size, written);
         } else {
-            writeRam(address, size, value);
+            writeRam(address, size, written);
         }
         for (BusListener listener : listeners) {
-            listener.onWrite(address, size, value);
+            listener.onWrite(address, size, written);
         }
     }
 
@@ -146,7 +147,7 @@ public final class Bus {
      * @return whether all bytes were read; if not, the target's content is not defined
      */
     public boolean dmaRead(long address, byte[] target, int offset, int length) {
-        if (window(address, 1) == null && memory.isRam(address, length)) {
+        if (isRam(address, length)) {
             memory.read(address, target, offset, length);
         } else {
             for (int done = 0, part; done < length; done += part) {
@@ -178,7 +179,7 @@ public final class Bus {
      * @return whether all bytes were written; if not, some before the failing one may have been
      */
     public boolean dmaWrite(long address, byte[] source, int offset, int length) {
-        if (window(address, 1) == null && memory.isRam(address, length)) {
+        if (isRam(address, length)) {
             memory.write(address, source, offset, length);
         } else {
             for (int done = 0, part; done < length; done += part) {
@@ -230,31 +231,47 @@ public final class Bus {
             return BusError.Reason.MISALIGNED;
         }
         if (window == null) {
-            return memory.isRam(address, size) ? null : BusError.Reason.UNMAPPED;
+            return isRam(address, size) ? null : BusError.Reason.UNMAPPED;
         }
         return window.device.accepts(address - window.base, size) ? null : BusError.Reason.BAD_SIZE;
     }
 
+    /** Whether RAM answers for all bytes of an access: they are RAM, and no device is in front of any of them. */
+    private boolean isRam(long address, int length) {
+        if (!memory.isRam(address, length)) {
+            return false;
+        }
+        Window[] sorted = sorted();
+        int at = firstEndingBehind(sorted, address);
+        return at == sorted.length || Long.compareUnsigned(address + length - 1, sorted[at].base) < 0;
+    }
+
     /** The device that answers for all bytes of an access, null if none does. */
     private Window window(long address, int size) {
-        Window[] sorted = decoder;
-        if (sorted == null) {
-            sorted = decoder();
-        }
+        Window[] sorted = sorted();
+        int at = firstEndingBehind(sorted, address);
+        return at < sorted.length && sorted[at].contains(address, size) ? sorted[at] : null;
+    }
+
+    /** Index of the first window whose last byte is at an address or behind it, or the number of windows. */
+    private static int firstEndingBehind(Window[] sorted, long address) {
         int low = 0;
-        int high = sorted.length - 1;
-        while (low <= high) {
+        int high = sorted.length;
+        while (low < high) {
             int middle = (low + high) >>> 1;
             Window window = sorted[middle];
-            if (Long.compareUnsigned(address, window.base) < 0) {
-                high = middle - 1;
-            } else if (Long.compareUnsigned(address - window.base, window.size) >= 0) {
+            if (Long.compareUnsigned(window.base + window.size - 1, address) < 0) {
                 low = middle + 1;
             } else {
-                return window.contains(address, size) ? window : null;
+                high = middle;
             }
         }
-        return null;
+        return low;
+    }
+
+    private Window[] sorted() {
+        Window[] sorted = decoder;
+        return sorted != null ? sorted : decoder();
     }
 
     private synchronized Window[] decoder() {

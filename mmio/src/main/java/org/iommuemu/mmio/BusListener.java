@@ -19,7 +19,7 @@ public interface BusListener {
      *
      * @param address physical address
      * @param size in bytes
-     * @param value what was written
+     * @param value what was written, zero-extended
      */
     default void onWrite(long address, int size, long value) {}
 

@@ -58,9 +58,10 @@ public final class DmaPort {
      * @return bits of {@link Translation}
      */
     public long translate(long address, boolean write) {
-        return translator == null
-                ? Translation.identity(address)
-                : translator.translate(streamId, substreamId, address, attributes | (write ? Access.WRITE : 0));
+        if (translator != null) {
+            return translator.translate(streamId, substreamId, address, attributes | (write ? Access.WRITE : 0));
+        }
+        return address >>> PhysicalMemory.ADDRESS_BITS == 0 ? Translation.identity(address) : Translation.ABORT;
     }
 
     /**
@@ -86,7 +87,7 @@ public final class DmaPort {
         for (int done = 0, part; done < length; done += part) {
             long at = address + done;
             part = Math.min(length - done, PAGE - (int) (at & PAGE - 1));
-            long translation = translate(at, write);
+            long translation = translator == null ? Translation.identity(at) : translate(at, write);
             if (translation == Translation.RAZ_WI) {
                 response = Response.RAZ_WI;
                 if (!write) {
@@ -95,7 +96,7 @@ public final class DmaPort {
             } else if (!Translation.translated(translation)) {
                 return Response.ABORT;
             } else {
-                long physical = Translation.address(translation, at);
+                long physical = translator == null ? at : Translation.address(translation, at);
                 boolean answered = write
                         ? bus.dmaWrite(physical, bytes, offset + done, part)
                         : bus.dmaRead(physical, bytes, offset + done, part);

@@ -15,7 +15,7 @@ import java.util.Map;
  * its line is high.
  */
 public final class InterruptController {
-    /** A handler that leaves its line high is run at most so often in one {@link #dispatch}: a storm must not hang us. */
+    /** An interrupt that its handler leaves pending is handled so often in one {@link #dispatch}: a storm must not hang us. */
     public static final int STORM_LIMIT = 1000;
 
     private final class Source {
@@ -114,39 +114,61 @@ public final class InterruptController {
     }
 
     /**
-     * Runs the handlers of what is pending until nothing is, in the order in which it became pending.
+     * Runs the handlers of what is pending until nothing is, in the order in which it became pending. What a storm or a
+     * handler that throws leaves pending waits for the next call.
      *
      * @return how many interrupts were handled
      */
     public int dispatch() {
         int handled = 0;
         Map<Source, Integer> runs = new HashMap<>();
-        for (Source source; (source = next()) != null; ) {
-            List<Runnable> handlers;
-            synchronized (this) {
-                handlers = List.copyOf(source.handlers);
-                source.latched = false;
-            }
-            handlers.forEach(Runnable::run);
-            handled++;
-            if (runs.merge(source, 1, Integer::sum) < STORM_LIMIT) {
-                synchronized (this) {
-                    enqueue(source);
+        List<Source> storms = new ArrayList<>();
+        try {
+            for (Source source; (source = next()) != null; ) {
+                if (runs.merge(source, 1, Integer::sum) > STORM_LIMIT) {
+                    storms.add(source);
+                    continue;
+                }
+                try {
+                    take(source).forEach(Runnable::run);
+                    handled++;
+                } finally {
+                    again(source);
                 }
             }
+        } finally {
+            storms.forEach(this::putBack);
         }
         return handled;
     }
 
+    /** The next interrupt to handle. It stays marked as queued until it is taken or put back. */
     private synchronized Source next() {
         while (!queue.isEmpty()) {
             Source source = queue.remove();
-            source.queued = false;
             if (source.pending() && !source.handlers.isEmpty()) {
                 return source;
             }
+            source.queued = false;
         }
         return null;
+    }
+
+    /** Acknowledges an interrupt: an edge from now on is another one. */
+    private synchronized List<Runnable> take(Source source) {
+        source.queued = false;
+        source.latched = false;
+        return List.copyOf(source.handlers);
+    }
+
+    /** Queues an interrupt again if its line is still high. */
+    private synchronized void again(Source source) {
+        enqueue(source);
+    }
+
+    /** Puts back an interrupt that was neither taken nor dropped. */
+    private synchronized void putBack(Source source) {
+        queue.add(source);
     }
 
     private void enqueue(Source source) {

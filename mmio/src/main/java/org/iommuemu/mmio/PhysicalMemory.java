@@ -128,7 +128,12 @@ public final class PhysicalMemory {
     /** Reads 8 bits at an address in RAM, zero-extended. */
     public int read8(long address) {
         ByteBuffer chunk = chunk(address);
-        return chunk == null ? 0 : chunk.get((int) address & CHUNK_MASK) & 0xff;
+        if (chunk == null) {
+            return 0;
+        }
+        byte value = chunk.get((int) address & CHUNK_MASK);
+        VarHandle.acquireFence(); // There is no VarHandle for single bytes of a buffer.
+        return value & 0xff;
     }
 
     /** Reads 16 bits at a 2-byte aligned address in RAM, zero-extended. */
@@ -151,7 +156,9 @@ public final class PhysicalMemory {
 
     /** Writes the low 8 bits of a value at an address in RAM. */
     public void write8(long address, int value) {
-        touch(address).put((int) address & CHUNK_MASK, (byte) value);
+        ByteBuffer chunk = touch(address);
+        VarHandle.releaseFence();
+        chunk.put((int) address & CHUNK_MASK, (byte) value);
     }
 
     /** Writes the low 16 bits of a value at a 2-byte aligned address in RAM. */
@@ -261,7 +268,9 @@ public final class PhysicalMemory {
             throw new IllegalArgumentException("no RAM at 0x%x".formatted(address));
         }
         int root = rootIndex(address);
-        MIDDLES.compareAndSet(chunks, root, (ByteBuffer[][]) null, new ByteBuffer[1 << MIDDLE_BITS][]);
+        if (MIDDLES.getAcquire(chunks, root) == null) {
+            MIDDLES.compareAndSet(chunks, root, (ByteBuffer[][]) null, new ByteBuffer[1 << MIDDLE_BITS][]);
+        }
         ByteBuffer[][] middle = (ByteBuffer[][]) MIDDLES.getAcquire(chunks, root);
         if (LEAVES.getAcquire(middle, middleIndex(address)) == null) {
             LEAVES.compareAndSet(middle, middleIndex(address), (ByteBuffer[]) null, new ByteBuffer[1 << LEAF_BITS]);

@@ -14,7 +14,7 @@ public final class Register {
     private final Register acknowledged;
 
     /** Position in the map; set once, by {@link RegisterMap}, before the map is published. */
-    int index = -1;
+    int index = RegisterMap.NONE;
 
     private Register(String name, int offset, int bytes, Register acknowledged, List<Field> fields) {
         this.name = name;
@@ -91,6 +91,15 @@ public final class Register {
         long mask = 0;
         for (Field field : fields) {
             mask |= field.type() == type ? field.mask() : 0;
+        }
+        return mask;
+    }
+
+    /** The bits that software can see: those of fields that are not RAZ. */
+    long readable() {
+        long mask = 0;
+        for (Field field : fields) {
+            mask |= field.type() == Field.Type.RAZ_WI ? 0 : field.mask();
         }
         return mask;
     }

@@ -11,8 +11,8 @@ import java.util.function.BooleanSupplier;
  * so should whatever the model does to its registers and queues. Reads of registers without an effect take no lock.
  *
  * <p>32-bit registers are accessed as 32 bits, 64-bit registers as 64 bits or by halves; a 64-bit access of two 32-bit
- * registers is two accesses, the lower address first. Words without a register read as zero and ignore writes, and the
- * misuse listener is told.
+ * registers is two accesses, the lower address first. Words without a register, also those of a bus window larger than
+ * the map, read as zero and ignore writes, and the misuse listener is told.
  */
 public final class RegisterFile implements BusDevice {
     /** What a write by software sets off. Runs under the file's monitor. */
@@ -198,7 +198,7 @@ public final class RegisterFile implements BusDevice {
         if (effect != null) {
             effect.written(before, after);
         }
-        if (map.acknowledgedBy[index] != RegisterMap.NONE || (after & map.busy[index]) != 0) {
+        if (map.acknowledgedBy[index] != RegisterMap.NONE || (value & lanes & map.busy[index]) != 0) {
             if (handshakeReads == 0) {
                 complete(index);
             } else {
@@ -209,6 +209,7 @@ public final class RegisterFile implements BusDevice {
 
     /** Hardware is done with what a write started. */
     private void complete(int index) {
+        handshakes[index] = 0;
         VALUES.setRelease(values, index, values[index] & ~map.busy[index]);
         int acknowledge = map.acknowledgedBy[index];
         if (acknowledge != RegisterMap.NONE) {

@@ -19,6 +19,7 @@ public final class RegisterMap {
     final long[] w0c;
     final long[] w1s;
     final long[] busy;
+    /** What reads do not see as zero: bits of fields that are not RAZ. */
     final long[] readable;
     /** By register: the register that acknowledges it, or {@link #NONE}. */
     final int[] acknowledgedBy;
@@ -43,12 +44,14 @@ public final class RegisterMap {
         Arrays.fill(acknowledgedBy, NONE);
         for (int i = 0; i < registers.length; i++) {
             Register register = registers[i];
-            if (register.index != -1) {
+            if (register.index != NONE) {
                 throw new IllegalArgumentException(register + " is declared twice");
             }
-            register.index = i;
             if (register.offset() % register.bytes() != 0) {
                 throw new IllegalArgumentException(register + " is misaligned");
+            }
+            if (register.offset() < 0 || register.offset() > size - register.bytes()) {
+                throw new IllegalArgumentException(register + " is outside the window of " + size + " bytes");
             }
             for (int half = 0; half < register.bytes() / 4; half++) {
                 int word = register.offset() / 4 + half;
@@ -58,10 +61,18 @@ public final class RegisterMap {
                 words[word] = (short) (i * 2 + half);
             }
         }
-        for (Register register : registers) {
-            if (register.acknowledged() != null) {
-                acknowledgedBy[register.acknowledged().index] = register.index;
+        List<Register> declared = List.of(registers);
+        for (int i = 0; i < registers.length; i++) {
+            Register acknowledged = registers[i].acknowledged();
+            if (acknowledged != null) {
+                if (!declared.contains(acknowledged)) {
+                    throw new IllegalArgumentException(registers[i] + " acknowledges " + acknowledged + " elsewhere");
+                }
+                acknowledgedBy[declared.indexOf(acknowledged)] = i;
             }
+        }
+        for (int i = 0; i < registers.length; i++) {
+            registers[i].index = i;
         }
         reset = Arrays.stream(registers).mapToLong(Register::reset).toArray();
         rw = masks(Field.Type.RW);
@@ -69,7 +80,7 @@ public final class RegisterMap {
         w0c = masks(Field.Type.W0C);
         w1s = masks(Field.Type.W1S);
         busy = masks(Field.Type.BUSY);
-        readable = Arrays.stream(masks(Field.Type.RAZ_WI)).map(razWi -> ~razWi).toArray();
+        readable = Arrays.stream(registers).mapToLong(Register::readable).toArray();
     }
 
     private long[] masks(Field.Type type) {
@@ -88,6 +99,6 @@ public final class RegisterMap {
 
     /** Register index * 2 + half at an offset, or {@link #NONE}. */
     int at(long offset) {
-        return words[(int) offset >>> 2];
+        return offset < size() ? words[(int) offset >>> 2] : NONE;
     }
 }

@@ -1,0 +1,97 @@
+package org.iommuemu.smmuv3;
+
+import org.iommuemu.mmio.Bus;
+import org.iommuemu.mmio.InterruptController;
+import org.iommuemu.mmio.Register;
+import org.iommuemu.mmio.RegisterFile;
+
+/**
+ * Interrupts, wired and message-signalled, and global errors (IHI 0070, 3.18 and 7.5). Called under the register file's
+ * monitor.
+ */
+final class Interrupts {
+    private final SmmuFeatures features;
+    private final RegisterFile registers;
+    private final Bus bus;
+    private final Smmu.Wires wires;
+
+    Interrupts(SmmuFeatures features, RegisterFile registers, Bus bus, Smmu.Wires wires) {
+        this.features = features;
+        this.registers = registers;
+        this.bus = bus;
+        this.wires = wires;
+        if (!features.msi()) {
+            for (Register register : new Register[] {
+                Registers.GERROR_IRQ_CFG0,
+                Registers.GERROR_IRQ_CFG1,
+                Registers.GERROR_IRQ_CFG2,
+                Registers.EVENTQ_IRQ_CFG0,
+                Registers.EVENTQ_IRQ_CFG1,
+                Registers.EVENTQ_IRQ_CFG2
+            }) {
+                registers.onWrite(register, (before, after) -> registers.set(register, 0)); // RES0
+            }
+        }
+    }
+
+    /** The Event queue became non-empty. */
+    void eventQueueNotEmpty() {
+        if (isEnabled(Registers.EVENTQ_IRQEN)) {
+            signal(
+                    Registers.EVENTQ_IRQ_CFG0,
+                    Registers.EVENTQ_IRQ_CFG1,
+                    wires.eventq(),
+                    GlobalError.MSI_EVENTQ_ABT_ERR);
+        }
+    }
+
+    /**
+     * A CMD_SYNC completed with CS == SIG_IRQ.
+     *
+     * @param msiAddress of its message, 0 for none
+     */
+    void synchronised(long msiAddress, int msiData) {
+        signal(msiAddress, msiData, wires.cmdqSync(), GlobalError.MSI_CMDQ_ABT_ERR);
+    }
+
+    /** An error is active while its bits in SMMU_GERROR and SMMU_GERRORN differ. */
+    boolean isActive(GlobalError error) {
+        return ((registers.get(Registers.GERROR) ^ registers.get(Registers.GERRORN)) & error.mask()) != 0;
+    }
+
+    /** Activates an error, unless it is active already. */
+    void activate(GlobalError error) {
+        if (isActive(error)) {
+            return;
+        }
+        registers.set(Registers.GERROR, registers.get(Registers.GERROR) ^ error.mask());
+        if (isEnabled(Registers.GERROR_IRQEN)) {
+            signal(
+                    Registers.GERROR_IRQ_CFG0,
+                    Registers.GERROR_IRQ_CFG1,
+                    wires.gerror(),
+                    GlobalError.MSI_GERROR_ABT_ERR);
+        }
+    }
+
+    private boolean isEnabled(org.iommuemu.mmio.Field enable) {
+        return enable.isSet(registers.get(Registers.IRQ_CTRL));
+    }
+
+    private void signal(Register cfg0, Register cfg1, InterruptController.Line wire, GlobalError ifAborted) {
+        long address = registers.get(cfg0) & Registers.MSI_ADDR.mask();
+        signal(address, (int) registers.get(cfg1), wire, ifAborted);
+    }
+
+    /** An address of 0 means: no message, the wire if there is one (3.18.1). */
+    private void signal(long address, int data, InterruptController.Line wire, GlobalError ifAborted) {
+        if (features.msi() && address != 0) {
+            byte[] message = {(byte) data, (byte) (data >>> 8), (byte) (data >>> 16), (byte) (data >>> 24)};
+            if (!bus.dmaWrite(address, message, 0, message.length)) {
+                activate(ifAborted);
+            }
+        } else if (wire != null) {
+            wire.pulse();
+        }
+    }
+}

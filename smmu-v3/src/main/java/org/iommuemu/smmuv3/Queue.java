@@ -1,0 +1,41 @@
+package org.iommuemu.smmuv3;
+
+/** Indexes of a circular queue in memory: position, and a wrap bit above it (IHI 0070, 3.5.1). */
+final class Queue {
+    private final int log2Size;
+    private final long base;
+    private final int log2EntryBytes;
+
+    /**
+     * A queue as its base register describes it.
+     *
+     * @param register SMMU_CMDQ_BASE or SMMU_EVENTQ_BASE
+     * @param maxLog2Size what SMMU_IDR1 allows; a larger LOG2SIZE behaves as that (6.3.26)
+     */
+    Queue(long register, int maxLog2Size, int log2EntryBytes) {
+        log2Size = (int) Math.min(Registers.QUEUE_LOG2SIZE.get(register), maxLog2Size);
+        this.log2EntryBytes = log2EntryBytes;
+        // Aligned to the larger of the queue's size and 32 bytes.
+        base = Bits.alignDown(register & Registers.QUEUE_ADDR.mask(), Math.max(5, log2Size + log2EntryBytes));
+    }
+
+    private long indexMask() {
+        return (2L << log2Size) - 1;
+    }
+
+    boolean isEmpty(long producer, long consumer) {
+        return ((producer ^ consumer) & indexMask()) == 0;
+    }
+
+    boolean isFull(long producer, long consumer) {
+        return ((producer ^ consumer) & indexMask()) == 1L << log2Size;
+    }
+
+    long next(long index) {
+        return index + 1 & indexMask();
+    }
+
+    long address(long index) {
+        return base + ((index & (1L << log2Size) - 1) << log2EntryBytes);
+    }
+}

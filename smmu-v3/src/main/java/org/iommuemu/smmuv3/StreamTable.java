@@ -1,0 +1,245 @@
+package org.iommuemu.smmuv3;
+
+import org.iommuemu.mmio.Access;
+import org.iommuemu.mmio.MisuseListener;
+import org.iommuemu.mmio.PhysicalMemory;
+import org.iommuemu.mmio.RegisterFile;
+import org.iommuemu.mmio.Translation;
+import org.iommuemu.pagetables.TableWalk;
+import org.iommuemu.pagetables.Tlb;
+import org.iommuemu.pagetables.WalkResult;
+
+/** Finds and decodes the STE and the CD of a transaction (IHI 0070, 3.3 and 15.1). */
+final class StreamTable {
+    private static final Configuration ABORT = new Configuration.Abort();
+    private static final int TWO_LEVEL = 1;
+
+    private final String unit;
+    private final SmmuFeatures features;
+    private final RegisterFile registers;
+    private final PhysicalMemory memory;
+    private final TranslationCaches tlbs;
+    private final MisuseListener misuse;
+
+    StreamTable(
+            String unit,
+            SmmuFeatures features,
+            RegisterFile registers,
+            PhysicalMemory memory,
+            TranslationCaches tlbs,
+            MisuseListener misuse) {
+        this.unit = unit;
+        this.features = features;
+        this.registers = registers;
+        this.memory = memory;
+        this.tlbs = tlbs;
+        this.misuse = misuse;
+    }
+
+    /** Fetches what configures a transaction. */
+    Configuration configure(Transaction transaction) {
+        long streamId = Integer.toUnsignedLong(transaction.streamId());
+        long cfg = registers.get(Registers.STRTAB_BASE_CFG);
+        // The alignment of the base follows the literal LOG2SIZE, the range of StreamIDs is bounded by SIDSIZE
+        // (6.3.24).
+        int log2Size = (int) Registers.STRTAB_LOG2SIZE.get(cfg);
+        if (streamId >>> Math.min(log2Size, features.sidSize()) != 0) {
+            return badStreamId(transaction);
+        }
+        long base = registers.get(Registers.STRTAB_BASE) & Registers.STRTAB_ADDR.mask();
+        long address;
+        if (Registers.STRTAB_FMT.get(cfg) == TWO_LEVEL && features.twoLevelStreamTable()) {
+            int split = split(cfg);
+            int log2Level1 = Math.max(6, log2Size - split + 3);
+            long level1 = Bits.alignDown(base, log2Level1) + (streamId >>> split) * 8;
+            long[] descriptor = Bits.read(memory, level1, 1);
+            if (descriptor == null) {
+                return new Configuration.Fault(Event.fetch(Event.Type.F_STE_FETCH, transaction, level1));
+            }
+            // Level 1 Stream Table Descriptor (5.1): Span == 0 is invalid, what exceeds SPLIT + 1 is Reserved and is
+            // too.
+            int span = (int) Bits.get(descriptor, 4, 0);
+            long index = streamId & (1L << split) - 1;
+            if (span == 0 || span > split + 1 || index >>> span - 1 != 0) {
+                return badStreamId(transaction);
+            }
+            long l2Ptr = Bits.address(descriptor[0], 51, 6);
+            address = Bits.alignDown(l2Ptr, span - 1 + StreamTableEntry.LOG2_BYTES)
+                    + (index << StreamTableEntry.LOG2_BYTES);
+        } else {
+            address = Bits.alignDown(base, log2Size + StreamTableEntry.LOG2_BYTES)
+                    + (streamId << StreamTableEntry.LOG2_BYTES);
+        }
+        long[] words = Bits.read(memory, address, StreamTableEntry.WORDS);
+        return words == null
+                ? new Configuration.Fault(Event.fetch(Event.Type.F_STE_FETCH, transaction, address))
+                : stream(transaction, new StreamTableEntry(words));
+    }
+
+    /** SPLIT: 6, 8 or 10; Reserved values behave as 6 (6.3.25). */
+    private static int split(long cfg) {
+        int split = (int) Registers.STRTAB_SPLIT.get(cfg);
+        return split == 8 || split == 10 ? split : 6;
+    }
+
+    private Configuration stream(Transaction arrived, StreamTableEntry ste) {
+        if (!ste.valid()) {
+            return fault(Event.Type.C_BAD_STE, arrived);
+        }
+        if (ste.aborts()) {
+            return ABORT;
+        }
+        String rule = ste.illegal(features);
+        if (rule != null) {
+            misuse.misuse(unit, "STE of StreamID 0x%x: %s".formatted(arrived.streamId(), rule));
+            return fault(Event.Type.C_BAD_STE, arrived);
+        }
+        Configuration.Overrides overrides = ste.overrides(features);
+        Transaction transaction = arrived.as(overrides.apply(arrived.access()));
+        TableWalk stage2 = ste.stage2() ? ste.stage2Walk(memory, features) : null;
+        if (!ste.stage1()) {
+            // A SubstreamID selects a CD; without stage 1 there is none (3.9, 7.3.9).
+            return transaction.hasSubstream()
+                    ? fault(Event.Type.C_BAD_SUBSTREAMID, transaction)
+                    : withoutStage1(ste, stage2, overrides);
+        }
+        long substream = 0;
+        if (features.ssidSize() > 0 && ste.s1CDMax() > 0) {
+            if (!transaction.hasSubstream()) {
+                switch (ste.s1Dss()) { // 5.2, S1DSS
+                    case 0:
+                        return fault(Event.Type.F_STREAM_DISABLED, transaction);
+                    case 1:
+                        return withoutStage1(ste, stage2, overrides);
+                    default:
+                        break;
+                }
+            } else {
+                substream = Integer.toUnsignedLong(transaction.substreamId());
+                if (substream >>> ste.s1CDMax() != 0 || substream == 0 && ste.s1Dss() == 2) {
+                    return fault(Event.Type.C_BAD_SUBSTREAMID, transaction);
+                }
+            }
+        } else if (transaction.hasSubstream()) {
+            return fault(Event.Type.C_BAD_SUBSTREAMID, transaction);
+        }
+        return stage1(transaction, ste, stage2, substream, overrides);
+    }
+
+    private Configuration withoutStage1(StreamTableEntry ste, TableWalk stage2, Configuration.Overrides overrides) {
+        if (stage2 == null) {
+            return new Configuration.Bypass(overrides);
+        }
+        return new Configuration.Context(
+                false,
+                tlbs.stage2(),
+                ste.s2Vmid(),
+                0,
+                stage2,
+                stage2,
+                false,
+                false,
+                false,
+                true,
+                true,
+                ste.s2R(),
+                overrides);
+    }
+
+    private Configuration stage1(
+            Transaction transaction,
+            StreamTableEntry ste,
+            TableWalk stage2,
+            long substream,
+            Configuration.Overrides overrides) {
+        long pointer = ste.s1ContextPtr();
+        boolean substreams = features.ssidSize() > 0 && ste.s1CDMax() > 0;
+        int cdMax = substreams ? ste.s1CDMax() : 0;
+        long address;
+        if (substreams && ste.s1Fmt() != 0) {
+            // S1Fmt 0b01: level 2 tables of 4 KiB, 64 CDs; 0b10: of 64 KiB, 1024 CDs (5.2, 5.3).
+            int split = ste.s1Fmt() == 1 ? 6 : 10;
+            long level1 = Bits.alignDown(pointer, Math.max(6, cdMax - split + 3)) + (substream >>> split) * 8;
+            Fetch fetch = fetch(transaction, ste, stage2, level1, 1);
+            if (fetch.fault != null) {
+                return fetch.fault;
+            }
+            if ((fetch.words[0] & 1) == 0) {
+                return fault(Event.Type.C_BAD_SUBSTREAMID, transaction);
+            }
+            long l2Ptr = Bits.address(fetch.words[0], 51, 12);
+            address = Bits.alignDown(l2Ptr, split + ContextDescriptor.LOG2_BYTES)
+                    + ((substream & (1L << split) - 1) << ContextDescriptor.LOG2_BYTES);
+        } else {
+            address = Bits.alignDown(pointer, cdMax + ContextDescriptor.LOG2_BYTES)
+                    + (substream << ContextDescriptor.LOG2_BYTES);
+        }
+        Fetch fetch = fetch(transaction, ste, stage2, address, ContextDescriptor.WORDS);
+        if (fetch.fault != null) {
+            return fetch.fault;
+        }
+        StreamWorld world = ste.streamWorld(Registers.E2H.isSet(registers.get(Registers.CR2)));
+        ContextDescriptor cd = new ContextDescriptor(fetch.words);
+        String rule = cd.valid() ? cd.illegal(world, features) : "V == 0";
+        if (rule != null) {
+            misuse.misuse(
+                    unit,
+                    "CD of StreamID 0x%x, SubstreamID 0x%x: %s".formatted(transaction.streamId(), substream, rule));
+            return fault(Event.Type.C_BAD_CD, transaction);
+        }
+        return context(ste, cd, world, stage2, overrides);
+    }
+
+    private Configuration context(
+            StreamTableEntry ste,
+            ContextDescriptor cd,
+            StreamWorld world,
+            TableWalk stage2,
+            Configuration.Overrides overrides) {
+        Tlb tlb = world == StreamWorld.NS_EL1 ? tlbs.el1() : tlbs.el2();
+        return new Configuration.Context(
+                true,
+                tlb,
+                world == StreamWorld.NS_EL1 && features.stage2() ? ste.s2Vmid() : 0,
+                world == StreamWorld.NS_EL2 ? 0 : cd.asid(),
+                cd.walk(0, world, stage2, memory, features),
+                cd.walk(1, world, stage2, memory, features),
+                world != StreamWorld.NS_EL2,
+                cd.tbi(0),
+                cd.tbi(1),
+                cd.r(),
+                cd.a(),
+                ste.s2R(),
+                overrides);
+    }
+
+    private record Fetch(long[] words, Configuration fault) {}
+
+    /** Reads a CD or a level 1 descriptor of a CD table; with stage 2, its address is an IPA. */
+    private Fetch fetch(Transaction transaction, StreamTableEntry ste, TableWalk stage2, long address, int count) {
+        long physical = address;
+        if (stage2 != null) {
+            long result = stage2.walk(address, Access.READ);
+            if (WalkResult.isFault(result)) {
+                boolean recorded = ste.s2R() || WalkResult.kind(result) == WalkResult.Kind.EXTERNAL_ABORT;
+                Event event = Event.walk(transaction, Event.FaultClass.CD, result);
+                return new Fetch(null, new Configuration.Fault(recorded ? event : null));
+            }
+            physical = Translation.address(result, address);
+        }
+        long[] words = Bits.read(memory, physical, count);
+        return words == null
+                ? new Fetch(null, new Configuration.Fault(Event.fetch(Event.Type.F_CD_FETCH, transaction, physical)))
+                : new Fetch(words, null);
+    }
+
+    /** C_BAD_STREAMID is recorded only if SMMU_CR2.RECINVSID says so (6.3.12). */
+    private Configuration badStreamId(Transaction transaction) {
+        boolean recorded = Registers.RECINVSID.isSet(registers.get(Registers.CR2));
+        return recorded ? fault(Event.Type.C_BAD_STREAMID, transaction) : new Configuration.Fault(null);
+    }
+
+    private static Configuration fault(Event.Type type, Transaction transaction) {
+        return new Configuration.Fault(Event.configuration(type, transaction));
+    }
+}

@@ -1,0 +1,60 @@
+package org.iommuemu.smmuv3;
+
+import org.iommuemu.pagetables.Granule;
+import org.iommuemu.pagetables.Tlb;
+
+/** The TLBs (IHI 0070, 3.17), one for each kind of tag. */
+final class TranslationCaches {
+    /** More steps of a range than this, and everything of its VMID goes: invalidating more is permitted (4.4). */
+    private static final long MAX_STEPS = 1024;
+
+    private static final int SETS = 512;
+    private static final int WAYS = 4;
+
+    private final Tlb el1 = new Tlb(SETS, WAYS);
+    private final Tlb el2 = new Tlb(SETS, WAYS);
+    private final Tlb stage2 = new Tlb(SETS, WAYS);
+
+    /** Stage 1, alone or nested, of StreamWorld NS-EL1: by VMID and ASID. */
+    Tlb el1() {
+        return el1;
+    }
+
+    /** Stage 1 of StreamWorlds NS-EL2 and NS-EL2-E2H: by ASID; the space is 0. */
+    Tlb el2() {
+        return el2;
+    }
+
+    /** Stage 2 alone: by VMID. */
+    Tlb stage2() {
+        return stage2;
+    }
+
+    /**
+     * Invalidates the addresses that a command names (4.4.1.1).
+     *
+     * @param asid or -1 for all
+     */
+    void invalidateRange(Tlb tlb, int space, int asid, Command command, boolean rangesSupported) {
+        Granule granule = rangesSupported ? command.tg() : null;
+        long address = command.address();
+        if (granule == null) {
+            tlb.invalidateAddress(space, asid, address);
+            return;
+        }
+        // TTL is a promise about the level of the leaves, so one look per block of that level will do.
+        int shift = command.ttl() == 0 ? granule.shift() : granule.entryShift(command.ttl());
+        long start = address & -granule.bytes();
+        long granules = command.num() + 1L << command.scale();
+        long steps = Math.max(1, granules >>> shift - granule.shift());
+        if (steps > MAX_STEPS) {
+            tlb.invalidateSpace(space);
+            return;
+        }
+
+        for (long step = 0; step < steps; step++) {
+            tlb.invalidateAddress(space, asid, start + (step << shift));
+        }
+        tlb.invalidateAddress(space, asid, start + (granules << granule.shift()) - 1);
+    }
+}
