@@ -159,7 +159,7 @@ public final class Board {
 
     private void addSmmu(DeviceTreeNode node, int sidBits) {
         SmmuFeatures features =
-                SmmuFeatures.smmuv3_2().toBuilder().sidSize(sidBits).build();
+                SmmuFeatures.builder().sidSize(sidBits).build();
         Smmu.Wires wires =
                 new Smmu.Wires(wire(node, "eventq"), wire(node, "gerror"), wire(node, "cmdq-sync"), wire(node, "priq"));
         Smmu smmu = new Smmu(node.path(), features, bus, wires, misuse);
