@@ -158,8 +158,7 @@ public final class Board {
     }
 
     private void addSmmu(DeviceTreeNode node, int sidBits) {
-        SmmuFeatures features =
-                SmmuFeatures.builder().sidSize(sidBits).build();
+        SmmuFeatures features = SmmuFeatures.builder().sidSize(sidBits).build();
         Smmu.Wires wires =
                 new Smmu.Wires(wire(node, "eventq"), wire(node, "gerror"), wire(node, "cmdq-sync"), wire(node, "priq"));
         Smmu smmu = new Smmu(node.path(), features, bus, wires, misuse);

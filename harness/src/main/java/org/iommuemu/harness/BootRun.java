@@ -77,6 +77,9 @@ public final class BootRun {
     }
 
     private BootReport run() {
+        // Before anything is said: an option that names what is not there is not a boot.
+        List<IommuDriver> drivers = new ArrayList<>(List.of(new Smmuv3Driver(platform), new IpmmuDriver(platform)));
+        ProbeFailures failures = failures(drivers);
         if (board.plan().note() != null) {
             log.warning(SUBSYSTEM, board.plan().note());
         }
@@ -95,8 +98,6 @@ public final class BootRun {
         if (!options.commandLine().isEmpty()) {
             log.info(SUBSYSTEM, "Command line: " + options.commandLine());
         }
-        List<IommuDriver> drivers = new ArrayList<>(List.of(new Smmuv3Driver(platform), new IpmmuDriver(platform)));
-        ProbeFailures failures = failures(drivers);
         drivers.removeIf(driver -> options.withoutDrivers().contains(driver.name()));
         IommuSetup setup = new IommuSetup(platform, drivers, iommus, failures);
         String panic = null;

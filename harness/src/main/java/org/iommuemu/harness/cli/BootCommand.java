@@ -1,12 +1,10 @@
 package org.iommuemu.harness.cli;
 
 import com.fasterxml.jackson.databind.ObjectMapper;
+import com.fasterxml.jackson.databind.ObjectWriter;
 import com.fasterxml.jackson.databind.SerializationFeature;
-import java.io.BufferedOutputStream;
-import java.io.FileOutputStream;
 import java.io.IOException;
-import java.io.PrintStream;
-import java.nio.charset.StandardCharsets;
+import java.io.PrintWriter;
 import java.nio.file.AccessDeniedException;
 import java.nio.file.NoSuchFileException;
 import java.nio.file.Path;
@@ -29,8 +27,10 @@ import org.iommuemu.probe.driver.smmuv3.Smmuv3Driver;
 import org.iommuemu.probe.iommu.Log;
 import picocli.CommandLine.Command;
 import picocli.CommandLine.Help.Ansi;
+import picocli.CommandLine.Model.CommandSpec;
 import picocli.CommandLine.Option;
 import picocli.CommandLine.Parameters;
+import picocli.CommandLine.Spec;
 import picocli.CommandLine.TypeConversionException;
 
 /** {@code iommu-emu boot}. */
@@ -44,6 +44,11 @@ import picocli.CommandLine.TypeConversionException;
         },
         mixinStandardHelpOptions = true)
 final class BootCommand implements Callable<Integer> {
+    private static final ObjectWriter JSON = new ObjectMapper().writer().with(SerializationFeature.INDENT_OUTPUT);
+
+    @Spec
+    private CommandSpec spec;
+
     @Parameters(paramLabel = "BOARD.dtb", index = "0", description = "The device tree.")
     private Path board;
 
@@ -90,20 +95,17 @@ final class BootCommand implements Callable<Integer> {
     }
 
     @Override
-    public Integer call() throws IOException {
+    public Integer call() {
         Set<String> drivers = new LinkedHashSet<>(withoutDrivers);
         for (String driver : drivers) {
             if (!Set.of(Smmuv3Driver.NAME, IpmmuDriver.NAME).contains(driver)) {
                 return badInput("--without-driver " + driver + ": there is no such driver, only smmuv3 and ipmmu");
             }
         }
-        // Thousands of lines are written at once, not one by one.
-        try (PrintStream out = new PrintStream(
-                new BufferedOutputStream(new FileOutputStream(java.io.FileDescriptor.out), 1 << 16),
-                false,
-                StandardCharsets.UTF_8)) {
+        try {
             DeviceTree tree = DeviceTree.read(board);
             String line = commandLine(tree);
+            PrintWriter out = spec.commandLine().getOut();
             Log log = json
                     ? new SilentLog()
                     : new ConsoleLog(out, Ansi.AUTO, IommuOptions.parse(line).verbose());
@@ -113,9 +115,7 @@ final class BootCommand implements Callable<Integer> {
                             line, failures, drivers, product == null ? OptionalInt.empty() : OptionalInt.of(product)),
                     log);
             if (json) {
-                out.println(new ObjectMapper()
-                        .enable(SerializationFeature.INDENT_OUTPUT)
-                        .writeValueAsString(report));
+                out.println(JSON.writeValueAsString(report));
             } else {
                 new BootTables(out, Ansi.AUTO).print(report);
             }
@@ -144,8 +144,8 @@ final class BootCommand implements Callable<Integer> {
         return String.join(" ", parts);
     }
 
-    private static int badInput(String message) {
-        System.err.println("iommu-emu: " + message);
+    private int badInput(String message) {
+        spec.commandLine().getErr().println("iommu-emu: " + message);
         return Main.BAD_INPUT;
     }
 }

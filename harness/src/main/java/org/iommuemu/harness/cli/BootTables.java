@@ -1,6 +1,6 @@
 package org.iommuemu.harness.cli;
 
-import java.io.PrintStream;
+import java.io.PrintWriter;
 import java.util.ArrayList;
 import java.util.List;
 import org.iommuemu.harness.BootReport;
@@ -10,10 +10,10 @@ import picocli.CommandLine.Help.Ansi;
 final class BootTables {
     private static final int MOST_IDS = 6;
 
-    private final PrintStream out;
+    private final PrintWriter out;
     private final Ansi ansi;
 
-    BootTables(PrintStream out, Ansi ansi) {
+    BootTables(PrintWriter out, Ansi ansi) {
         this.out = out;
         this.ansi = ansi;
     }

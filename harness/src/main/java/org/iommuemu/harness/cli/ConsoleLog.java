@@ -1,17 +1,17 @@
 package org.iommuemu.harness.cli;
 
-import java.io.PrintStream;
+import java.io.PrintWriter;
 import org.iommuemu.probe.iommu.FaultReport;
 import org.iommuemu.probe.iommu.Log;
 import picocli.CommandLine.Help.Ansi;
 
 /** The boot log on a terminal or in a file: one line a step. */
 final class ConsoleLog implements Log {
-    private final PrintStream out;
+    private final PrintWriter out;
     private final Ansi ansi;
     private final boolean verbose;
 
-    ConsoleLog(PrintStream out, Ansi ansi, boolean verbose) {
+    ConsoleLog(PrintWriter out, Ansi ansi, boolean verbose) {
         this.out = out;
         this.ansi = ansi;
         this.verbose = verbose;

@@ -23,11 +23,10 @@ public final class Main {
 
     /** Runs a command and ends the JVM with its status. */
     public static void main(String[] args) {
-        System.exit(run(args));
+        System.exit(commandLine().execute(args));
     }
 
-    /** Runs a command. */
-    static int run(String... args) {
+    static CommandLine commandLine() {
         CommandLine commandLine = new CommandLine(new Main());
         commandLine.setExpandAtFiles(false);
         commandLine.setExecutionExceptionHandler((e, command, result) -> {
@@ -36,6 +35,6 @@ public final class Main {
             e.printStackTrace(err);
             return INTERNAL_ERROR;
         });
-        return commandLine.execute(args);
+        return commandLine;
     }
 }

@@ -1,0 +1,181 @@
+package org.iommuemu.harness.cli;
+
+import static org.junit.jupiter.api.Assertions.assertEquals;
+import static org.junit.jupiter.api.Assertions.assertFalse;
+import static org.junit.jupiter.api.Assertions.assertTrue;
+
+import com.fasterxml.jackson.databind.JsonNode;
+import com.fasterxml.jackson.databind.ObjectMapper;
+import java.io.IOException;
+import java.io.PrintWriter;
+import java.io.StringWriter;
+import java.nio.file.Files;
+import java.nio.file.Path;
+import java.util.Arrays;
+import java.util.List;
+import java.util.stream.Stream;
+import org.junit.jupiter.api.Test;
+import org.junit.jupiter.api.io.TempDir;
+import org.junit.jupiter.params.ParameterizedTest;
+import org.junit.jupiter.params.provider.ValueSource;
+import picocli.CommandLine;
+
+/** The command as a person or a script uses it: arguments in, status, stdout and stderr out. */
+class BootCommandTest {
+    private static final String GEN3 = Path.of("..", "boards", "rcar-gen3.dtb").toString();
+    private static final String SMMU =
+            Path.of("..", "boards", "smmuv3-pcie.dtb").toString();
+
+    private final StringWriter out = new StringWriter();
+    private final StringWriter err = new StringWriter();
+
+    private int run(String... arguments) {
+        CommandLine commandLine = Main.commandLine();
+        commandLine.setOut(new PrintWriter(out, true)).setErr(new PrintWriter(err, true));
+        return commandLine.execute(
+                Stream.concat(Stream.of("boot"), Arrays.stream(arguments)).toArray(String[]::new));
+    }
+
+    private JsonNode json(int status, String... arguments) throws IOException {
+        assertEquals(
+                status,
+                run(Stream.concat(Stream.of("--json"), Arrays.stream(arguments)).toArray(String[]::new)));
+        assertEquals("", err.toString());
+        JsonNode node = new ObjectMapper().readTree(out.toString());
+        out.getBuffer().setLength(0);
+        return node;
+    }
+
+    private void assertOneErrorLine(String... parts) {
+        assertEquals("", out.toString());
+        assertEquals(1, err.toString().lines().count(), err::toString);
+        for (String part : parts) {
+            assertTrue(err.toString().contains(part), () -> part + " is not in " + err);
+        }
+    }
+
+    @Test
+    void jsonHasTheFieldsThatAreDocumentedAndNothingElseIsOnStdout() throws IOException {
+        JsonNode report = json(0, GEN3);
+        assertEquals(
+                List.of("board", "cmdline", "rc", "panic", "ioVirtualisation", "rounds", "iommus", "masters"),
+                names(report));
+        assertEquals(
+                List.of("path", "compatible", "kind", "base", "answers"),
+                names(report.get("iommus").get(0)));
+        assertEquals(
+                List.of("path", "iommu", "ids", "domain", "dma", "fault"),
+                names(report.get("masters").get(0)));
+        assertEquals("OK", report.get("rc").textValue());
+        assertTrue(report.get("panic").isNull());
+        assertTrue(report.get("ioVirtualisation").booleanValue());
+        assertEquals(1, report.get("rounds").intValue());
+        assertEquals("ipmmu-cache", report.get("iommus").get(0).get("kind").textValue());
+        assertEquals(
+                "[\"EAGAIN\",\"OK\"]",
+                report.get("iommus").get(0).get("answers").toString());
+        assertTrue(report.get("masters").get(0).get("ids").get(0).isIntegralNumber());
+        assertEquals(0, report.get("masters").get(0).get("domain").intValue());
+    }
+
+    private static List<String> names(JsonNode object) {
+        return object.properties().stream().map(java.util.Map.Entry::getKey).toList();
+    }
+
+    @Test
+    void aPanicIsStatus1AndSaidInBothForms() throws IOException {
+        String forced = "/iommu@2b400000=EIO";
+        JsonNode report = json(1, SMMU, "--fail", forced);
+        assertEquals(
+                "Couldn't configure correctly all the IOMMUs.",
+                report.get("panic").textValue());
+        assertEquals("EIO", report.get("rc").textValue());
+        assertEquals(1, run(SMMU, "--fail=" + forced));
+        assertTrue(out.toString().contains("(XEN) Panic on CPU 0:\n(XEN) Couldn't configure correctly"));
+        assertTrue(lastLine().startsWith("PANIC: "));
+    }
+
+    private String lastLine() {
+        return out.toString().lines().reduce((a, b) -> b).orElse("");
+    }
+
+    @Test
+    void theLogTellsEveryStepAndEndsWithTheVerdict() {
+        assertEquals(0, run(GEN3));
+        String log = out.toString();
+        assertTrue(log.contains("/soc/iommu@e6740000: EAGAIN, deferred: its root is not registered yet"), log);
+        assertTrue(log.contains("round 1: 6 deferred"), log);
+        assertTrue(log.contains("I/O virtualisation enabled"), log);
+        assertTrue(log.contains("fault: /soc/iommu@e67b0000: TF address 0x"), log);
+        assertEquals("BOOTED: 7 of 7 IOMMUs up, 6 deferred, 1 rounds; 11 of 11 masters' DMA ok", lastLine());
+    }
+
+    @Test
+    void theHypervisorsCommandLineComesFromOptionWordsOrTheTree() throws IOException {
+        assertEquals(
+                "iommu=0", json(0, GEN3, "--cmdline", "iommu=0").get("cmdline").textValue());
+        JsonNode words = json(0, GEN3, "iommu=verbose", "iommu=off");
+        assertEquals("iommu=verbose iommu=off", words.get("cmdline").textValue());
+        assertFalse(words.get("ioVirtualisation").booleanValue());
+    }
+
+    @Test
+    void moreIsSaidIfTheCommandLineAsksForIt() {
+        run(SMMU);
+        assertFalse(out.toString().contains("ias 48-bit"));
+        run(SMMU, "iommu=verbose");
+        assertTrue(out.toString().contains("ias 48-bit, oas 48-bit, 16-bit StreamIDs, 2-level stream table"));
+    }
+
+    @Test
+    void anUnknownWordWarns() {
+        assertEquals(0, run(GEN3, "iommu=frobnicate"));
+        assertTrue(out.toString().contains("unknown word in iommu=: \"frobnicate\""));
+    }
+
+    @Test
+    void aMissingFileIsStatus2() {
+        assertEquals(2, run("nowhere.dtb"));
+        assertOneErrorLine("nowhere.dtb", "no such file");
+    }
+
+    @Test
+    void aFolderIsStatus2(@TempDir Path folder) {
+        assertEquals(2, run(folder.toString()));
+        assertOneErrorLine(folder.toString());
+    }
+
+    @Test
+    void aTruncatedTreeIsStatus2(@TempDir Path folder) throws IOException {
+        byte[] whole = Files.readAllBytes(Path.of(GEN3));
+        for (int length : new int[] {0, 3, 40, 100, whole.length / 2, whole.length - 1}) {
+            err.getBuffer().setLength(0);
+            Path file = folder.resolve("cut.dtb");
+            Files.write(file, Arrays.copyOf(whole, length));
+            assertEquals(2, run(file.toString()), () -> "of " + length + " bytes");
+            assertOneErrorLine("cut.dtb");
+        }
+    }
+
+    @ParameterizedTest
+    @ValueSource(
+            strings = {
+                "--without-driver=frob",
+                "--fail=/nowhere=EIO",
+                "--fail=nonsense",
+                "--prr=x",
+                "--frob",
+                "--without-driver"
+            })
+    void badOptionsAreStatus2AndNameTheOption(String option) {
+        assertEquals(2, run(GEN3, option));
+        assertEquals("", out.toString());
+        assertTrue(err.toString().contains(option.replaceFirst("=.*", "")), err::toString);
+    }
+
+    @Test
+    void noBoardIsStatus2() {
+        assertEquals(2, run());
+        assertTrue(err.toString().contains("BOARD.dtb"), err::toString);
+    }
+}
