@@ -46,7 +46,7 @@ public final class Ipmmu implements Translator {
     private volatile Tlb tlb;
 
     /**
-     * By context: {@link MainUnit#flushes} when the context was last flushed here, or -1. Written under the monitor before
+     * By context: {@link MainUnit#flushesBegun} when the context was last flushed here, or -1. Written under the monitor before
      * the TLB's epoch moves, read after the epoch was.
      */
     private final int[] mainFlushes;
@@ -252,7 +252,7 @@ public final class Ipmmu implements Translator {
         // into a
         // cache that was flushed: it would stay there.
         long before = cache.epoch();
-        boolean keep = keeps && mainFlushes[n] != main.flushes(n);
+        boolean keep = keeps && main.flushedSince(n, mainFlushes[n]);
         long result = main.lookUp(space, address);
         if (result == Tlb.MISS) {
             keep = keeps;
@@ -291,7 +291,7 @@ public final class Ipmmu implements Translator {
     private void controlWritten(int n, long imctr) {
         Tlb cache = tlb;
         if (IpmmuRegisters.FLUSH.isSet(imctr)) {
-            mainFlushes[n] = main.flushes(n);
+            mainFlushes[n] = main.flushesBegun(n);
             if (cache != null) {
                 cache.invalidateSpace(space(n, false));
                 cache.invalidateSpace(space(n, true));
