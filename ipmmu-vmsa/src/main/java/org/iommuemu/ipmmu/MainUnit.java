@@ -32,8 +32,8 @@ final class MainUnit {
     private final String name;
     private final MisuseListener misuse;
 
-    /** Assumed: 4096 entries. Nothing is known of its size; entries are by space, all global in it. */
-    private final Tlb tlb = new Tlb(512, 8);
+    /** By space; all entries are global in it. */
+    private final Tlb tlb;
 
     /** By space. Null: to be decoded again. */
     private final AtomicReferenceArray<Context> contexts = new AtomicReferenceArray<>(Ipmmu.SPACES);
@@ -65,6 +65,8 @@ final class MainUnit {
         this.memory = memory;
         this.line = line;
         this.misuse = misuse;
+        // Assumed: 4096 entries, and 256 on Gen2, where every unit has one. Nothing is known of sizes.
+        tlb = variant.hasCaches() ? new Tlb(512, 8) : new Tlb(64, 4);
         keptFaults = variant.keptFaults() ? new ConcurrentHashMap<>() : null;
         flushesBegun = new AtomicIntegerArray(variant.contexts());
         flushesOver = new AtomicIntegerArray(variant.contexts());
@@ -94,8 +96,10 @@ final class MainUnit {
     }
 
     /** IMCTR of a context was written. */
-    void controlWritten(int n, long imctr) {
-        forget(n);
+    void controlWritten(int n, long before, long imctr) {
+        if (((before ^ imctr) & ~IpmmuRegisters.FLUSH.mask()) != 0) {
+            forget(n);
+        }
         if (IpmmuRegisters.FLUSH.isSet(imctr)) {
             flushesBegun.incrementAndGet(n);
             tlb.invalidateSpace(Ipmmu.space(n, false));
