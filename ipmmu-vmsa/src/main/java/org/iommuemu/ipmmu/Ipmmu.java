@@ -46,7 +46,7 @@ public final class Ipmmu implements Translator {
     private volatile Tlb tlb;
 
     /**
-     * By context: {@link MainUnit#flushes} when the context was last flushed here, or -1. Written under the monitor before
+     * By context: {@link MainUnit#flushesBegun} when the context was last flushed here, or -1. Written under the monitor before
      * the TLB's epoch moves, read after the epoch was.
      */
     private final int[] mainFlushes;
@@ -75,7 +75,7 @@ public final class Ipmmu implements Translator {
         Arrays.fill(mainFlushes, -1);
         for (int n = 0; n < layout.imctr.length; n++) {
             int context = n;
-            registers.onWrite(layout.imctr[n], (before, after) -> controlWritten(context, after));
+            registers.onWrite(layout.imctr[n], (before, after) -> controlWritten(context, before, after));
         }
         for (int u = 0; u < layout.imuctr.length; u++) {
             int utlb = u;
@@ -87,6 +87,7 @@ public final class Ipmmu implements Translator {
      * A root unit, Gen3 and Gen4.
      *
      * @param name its name in messages
+     * @param variant not Gen2
      * @param bus where its tables are, in RAM
      * @param nonSecure its first interrupt, or null if it is not connected
      * @param misuse hears what drivers do wrong
@@ -104,6 +105,8 @@ public final class Ipmmu implements Translator {
      * A cache unit, Gen3 and Gen4.
      *
      * @param name its name in messages
+     * @param variant its {@link IpmmuVariant#coldReset} and {@link IpmmuVariant#strictContexts} count; other options are
+     *     the root's
      * @param root of the same generation
      * @param imsstrBit 0 to 31, the number that the device tree gives it in {@code renesas,ipmmu-main}, or -1 if none
      * @param misuse hears what drivers do wrong
@@ -252,7 +255,7 @@ public final class Ipmmu implements Translator {
         // into a
         // cache that was flushed: it would stay there.
         long before = cache.epoch();
-        boolean keep = keeps && mainFlushes[n] != main.flushes(n);
+        boolean keep = keeps && main.flushedSince(n, mainFlushes[n]);
         long result = main.lookUp(space, address);
         if (result == Tlb.MISS) {
             keep = keeps;
@@ -288,17 +291,17 @@ public final class Ipmmu implements Translator {
         }
     }
 
-    private void controlWritten(int n, long imctr) {
+    private void controlWritten(int n, long before, long imctr) {
         Tlb cache = tlb;
         if (IpmmuRegisters.FLUSH.isSet(imctr)) {
-            mainFlushes[n] = main.flushes(n);
+            mainFlushes[n] = main.flushesBegun(n);
             if (cache != null) {
                 cache.invalidateSpace(space(n, false));
                 cache.invalidateSpace(space(n, true));
             }
         }
         if (isMain) {
-            main.controlWritten(n, imctr);
+            main.controlWritten(n, before, imctr);
         }
         told = 0;
     }

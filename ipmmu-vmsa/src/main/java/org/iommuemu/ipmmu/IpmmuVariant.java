@@ -1,7 +1,9 @@
 package org.iommuemu.ipmmu;
 
+import java.util.EnumSet;
 import java.util.Map;
 import java.util.Optional;
+import java.util.Set;
 
 /**
  * Which IPMMU-VMSA: what differs between the generations of R-Car and RZ/G, and the choices where nothing public says
@@ -88,23 +90,31 @@ public final class IpmmuVariant {
             Map.entry("renesas,ipmmu-r8a779g0", Generation.GEN4),
             Map.entry("renesas,ipmmu-r8a779h0", Generation.GEN4));
 
+    private enum Option {
+        COLD_RESET,
+        STRICT_CONTEXTS,
+        NON_SECURE_FIRST,
+        KEPT_FAULTS
+    }
+
     private final String compatible;
     private final Generation generation;
-    private final boolean coldReset;
-    private final boolean strictContexts;
-    private final boolean nonSecureFirst;
+    private final Set<Option> options;
 
-    private IpmmuVariant(
-            String compatible,
-            Generation generation,
-            boolean coldReset,
-            boolean strictContexts,
-            boolean nonSecureFirst) {
+    private IpmmuVariant(String compatible, Generation generation, Set<Option> options) {
         this.compatible = compatible;
         this.generation = generation;
-        this.coldReset = coldReset;
-        this.strictContexts = strictContexts;
-        this.nonSecureFirst = nonSecureFirst;
+        this.options = options;
+    }
+
+    private IpmmuVariant with(Option option, boolean on) {
+        Set<Option> changed = EnumSet.copyOf(options);
+        if (on) {
+            changed.add(option);
+        } else {
+            changed.remove(option);
+        }
+        return new IpmmuVariant(compatible, generation, changed);
     }
 
     /**
@@ -115,7 +125,7 @@ public final class IpmmuVariant {
      */
     public static Optional<IpmmuVariant> of(String compatible) {
         return Optional.ofNullable(COMPATIBLES.get(compatible))
-                .map(generation -> new IpmmuVariant(compatible, generation, false, false, false));
+                .map(generation -> new IpmmuVariant(compatible, generation, EnumSet.noneOf(Option.class)));
     }
 
     /** The string that named it. */
@@ -185,16 +195,17 @@ public final class IpmmuVariant {
 
     /**
      * Whether registers start as power-on leaves them. Off: as boot firmware hands them over, root IMSCTLR = 0xc0000000
-     * and, on Gen3, IMSAUXCTLR = 0x01000000 (TF-A BL2 writes both). Assumed, as no reset value is public: when on, all are
-     * 0 but IMSCTLR.USE_SECGRP, which is known to be undefined after power-on, is 1.
+     * and IMSAUXCTLR = 0x01000000 (TF-A BL2 writes both on Gen3; Assumed: of Gen4 the first only), all else 0. On:
+     * Assumed, as no reset value is public, all 0 but IMSCTLR.USE_SECGRP, which is known to be undefined after power-on
+     * and is 1.
      */
     public boolean coldReset() {
-        return coldReset;
+        return options.contains(Option.COLD_RESET);
     }
 
     /** See {@link #coldReset}. */
     public IpmmuVariant withColdReset(boolean on) {
-        return new IpmmuVariant(compatible, generation, on, strictContexts, nonSecureFirst);
+        return with(Option.COLD_RESET, on);
     }
 
     /**
@@ -202,12 +213,12 @@ public final class IpmmuVariant {
      * Assumed, as no driver gets there: off, it passes untranslated, and the misuse listener is told.
      */
     public boolean strictContexts() {
-        return strictContexts;
+        return options.contains(Option.STRICT_CONTEXTS);
     }
 
     /** See {@link #strictContexts}. */
     public IpmmuVariant withStrictContexts(boolean on) {
-        return new IpmmuVariant(compatible, generation, coldReset, on, nonSecureFirst);
+        return with(Option.STRICT_CONTEXTS, on);
     }
 
     /**
@@ -217,12 +228,26 @@ public final class IpmmuVariant {
      * 0, as drivers clear whole descriptors.
      */
     public boolean nonSecureFirst() {
-        return nonSecureFirst;
+        return options.contains(Option.NON_SECURE_FIRST);
     }
 
     /** See {@link #nonSecureFirst}. */
     public IpmmuVariant withNonSecureFirst(boolean on) {
-        return new IpmmuVariant(compatible, generation, coldReset, strictContexts, on);
+        return with(Option.NON_SECURE_FIRST, on);
+    }
+
+    /**
+     * Whether an address that had no translation goes on having none until its context is flushed in the root, whatever
+     * the tables say by then. Assumed: off, as Linux and Xen do not flush after they have filled an empty entry. Renesas'
+     * own kernels and Minos flush after each fault and remark that they must.
+     */
+    public boolean keptFaults() {
+        return options.contains(Option.KEPT_FAULTS);
+    }
+
+    /** See {@link #keptFaults}. */
+    public IpmmuVariant withKeptFaults(boolean on) {
+        return with(Option.KEPT_FAULTS, on);
     }
 
     @Override

@@ -1,5 +1,7 @@
 package org.iommuemu.ipmmu;
 
+import java.util.Map;
+import java.util.concurrent.ConcurrentHashMap;
 import java.util.concurrent.atomic.AtomicIntegerArray;
 import java.util.concurrent.atomic.AtomicReferenceArray;
 import org.iommuemu.mmio.InterruptController;
@@ -19,6 +21,9 @@ final class MainUnit {
     /** No unit: the index of the bit in IMSSTR is not known. */
     static final int NO_BIT = -1;
 
+    /** A master that tries every address must not fill the heap. */
+    private static final int MOST_KEPT_FAULTS = 4096;
+
     private final IpmmuVariant variant;
     private final IpmmuRegisters layout;
     private final RegisterFile registers;
@@ -27,14 +32,20 @@ final class MainUnit {
     private final String name;
     private final MisuseListener misuse;
 
-    /** Assumed: 4096 entries. Nothing is known of its size; entries are by space, all global in it. */
-    private final Tlb tlb = new Tlb(512, 8);
+    /** By space; all entries are global in it. */
+    private final Tlb tlb;
 
     /** By space. Null: to be decoded again. */
     private final AtomicReferenceArray<Context> contexts = new AtomicReferenceArray<>(Ipmmu.SPACES);
 
-    /** By context: how often its content of the main TLB was invalidated. */
-    private final AtomicIntegerArray flushes;
+    /** Addresses without translation, by {@link #faultKey}; null unless the variant keeps them. */
+    private final Map<Long, Long> keptFaults;
+
+    /** By context: how many flushes of the main TLB have begun. They are one after the other. */
+    private final AtomicIntegerArray flushesBegun;
+
+    /** By context: how many of them are over. */
+    private final AtomicIntegerArray flushesOver;
 
     /** By context: the bit of IMSSTR that its fault sets, or {@link #NO_BIT}. Under the monitor. */
     private final int[] faultUnits;
@@ -54,7 +65,11 @@ final class MainUnit {
         this.memory = memory;
         this.line = line;
         this.misuse = misuse;
-        flushes = new AtomicIntegerArray(variant.contexts());
+        // Assumed: 4096 entries, and 256 on Gen2, where every unit has one. Nothing is known of sizes.
+        tlb = variant.hasCaches() ? new Tlb(512, 8) : new Tlb(64, 4);
+        keptFaults = variant.keptFaults() ? new ConcurrentHashMap<>() : null;
+        flushesBegun = new AtomicIntegerArray(variant.contexts());
+        flushesOver = new AtomicIntegerArray(variant.contexts());
         faultUnits = new int[variant.contexts()];
         for (int n = 0; n < variant.contexts(); n++) {
             int context = n;
@@ -81,12 +96,18 @@ final class MainUnit {
     }
 
     /** IMCTR of a context was written. */
-    void controlWritten(int n, long imctr) {
-        forget(n);
+    void controlWritten(int n, long before, long imctr) {
+        if (((before ^ imctr) & ~IpmmuRegisters.FLUSH.mask()) != 0) {
+            forget(n);
+        }
         if (IpmmuRegisters.FLUSH.isSet(imctr)) {
-            flushes.incrementAndGet(n);
+            flushesBegun.incrementAndGet(n);
             tlb.invalidateSpace(Ipmmu.space(n, false));
             tlb.invalidateSpace(Ipmmu.space(n, true));
+            if (keptFaults != null) {
+                keptFaults.keySet().removeIf(key -> Ipmmu.contextOf((int) (key % Ipmmu.SPACES)) == n);
+            }
+            flushesOver.incrementAndGet(n);
         }
         updateLine();
     }
@@ -105,9 +126,17 @@ final class MainUnit {
         return layout.imsctlr != null && IpmmuRegisters.USE_SECGRP.isSet(registers.get(layout.imsctlr));
     }
 
-    /** How often a context was flushed here. */
-    int flushes(int n) {
-        return flushes.get(n);
+    int flushesBegun(int n) {
+        return flushesBegun.get(n);
+    }
+
+    /**
+     * Whether a whole flush of a context lies behind us.
+     *
+     * @param begun what {@link #flushesBegun} was; the flush began later
+     */
+    boolean flushedSince(int n, int begun) {
+        return flushesOver.get(n) - begun > 0;
     }
 
     /** What the main TLB holds, or {@link Tlb#MISS}. */
@@ -116,18 +145,36 @@ final class MainUnit {
     }
 
     /**
-     * Walks a context's tables and caches what it finds. Faults are not cached. Assumed: as Linux and Xen do not flush
-     * after they have filled an empty entry.
+     * Walks a context's tables and caches what it finds. Faults are not cached, see {@link IpmmuVariant#keptFaults}.
      *
      * @return bits of {@link WalkResult}
      */
     long walk(int space, long address, int access) {
         long before = tlb.epoch();
+        Long kept = keptFaults == null ? null : keptFaults.get(faultKey(space, address));
+        if (kept != null) {
+            return kept;
+        }
         long result = context(space).walk(address, access);
         if (!WalkResult.isFault(result)) {
             tlb.fill(space, 0, address, result & ~Ipmmu.NOT_GLOBAL, before);
+        } else if (keptFaults != null && WalkResult.kind(result) == WalkResult.Kind.TRANSLATION) {
+            keepFault(faultKey(space, address), result, before);
         }
         return result;
+    }
+
+    private void keepFault(long key, long fault, long before) {
+        if (keptFaults.size() < MOST_KEPT_FAULTS) {
+            keptFaults.put(key, fault);
+            if (tlb.epoch() != before) {
+                keptFaults.remove(key); // A flush overtook the walk.
+            }
+        }
+    }
+
+    private static long faultKey(int space, long address) {
+        return (address >>> 12) * Ipmmu.SPACES + space;
     }
 
     /** IMSTR for a walk in a space that failed. */

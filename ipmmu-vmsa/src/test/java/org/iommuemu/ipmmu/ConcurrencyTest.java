@@ -32,7 +32,6 @@ class ConcurrencyTest {
         AtomicReference<Throwable> failure = new AtomicReference<>();
         // The oldest frame that a master may still see; frames only grow.
         AtomicLong current = new AtomicLong(frame);
-        Thread driver = Thread.currentThread();
         List<Thread> masters = new ArrayList<>();
         for (int i = 0; i < 2; i++) {
             Ipmmu unit = i == 0 ? board.ds0 : board.ds1;
@@ -43,7 +42,6 @@ class ConcurrencyTest {
                     long seen = dma(unit, utlb, 0x1000);
                     if (seen != ABORTED && seen < least) {
                         failure.set(new AssertionError("0x%x after 0x%x".formatted(seen, least)));
-                        driver.interrupt();
                         return;
                     }
                 }
@@ -52,7 +50,7 @@ class ConcurrencyTest {
             master.start();
         }
         try {
-            for (int i = 1; i < 4000 && failure.get() == null; i++) {
+            for (int i = 1; i < 20_000 && failure.get() == null; i++) {
                 board.unmapLinux(table, 0x1000);
                 board.mapLinux(table, 0x1000, frame + i * 0x1000L, LINUX_RAM);
                 int v = board.r.ctx(1, IMCTR);

@@ -325,4 +325,41 @@ class LinuxScenarioTest {
         assertEquals(PAGE, dma(board.ds0, 0, 0x1000));
         assertEquals(1, board.misuse.size());
     }
+
+    /** Renesas' kernels set bits in IMTTBCR and IMUCTR and clear none: what was there before stays. */
+    @Test
+    void bitsThatAreOnlyEverSetSurvive() {
+        Board board = new Board(GEN3);
+        long table = board.pages(4096);
+        board.mapLinux(table, 0x1000, PAGE, LINUX_RAM);
+        board.linuxAttach(board.c, 1, 0, table);
+        board.r.ctx(1, IMTTBCR, board.r.ctx(1, IMTTBCR) | 0x80003580);
+        assertEquals(0x80003580, board.r.ctx(1, IMTTBCR));
+        board.c.imuctr(0, board.c.imuctr(0) | 1 << 4 | 1);
+        assertEquals(0x11, board.c.imuctr(0));
+        assertEquals(PAGE, dma(board.ds0, 0, 0x1000));
+    }
+
+    /** LNX-9 and LNX-10: resume resets all contexts first; remove clears a cache's own copies. */
+    @ParameterizedTest
+    @ValueSource(strings = {GEN3, GEN4})
+    void resumeAndRemove(String compatible) {
+        Board board = new Board(compatible);
+        long table = board.pages(4096);
+        board.mapLinux(table, 0x1000, PAGE, LINUX_RAM);
+        board.linuxAttach(board.c, 1, 0, table);
+        for (int n = 0; n < board.variant.contexts(); n++) {
+            board.r.ctx(n, IMCTR, 0);
+        }
+        board.linuxAttach(board.c, 1, 0, table);
+        assertEquals(PAGE, dma(board.ds0, 0, 0x1000));
+        board.c.imuctr(0, 0);
+        for (int n = 0; n < board.variant.contexts(); n++) {
+            board.c.ctx(n, IMCTR, 0);
+            assertEquals(0, board.c.ctx(n, IMCTR));
+        }
+        assertEquals(5, board.r.ctx(1, IMCTR));
+        assertEquals(0x1000, dma(board.ds0, 0, 0x1000));
+        assertEquals(List.of(), board.misuse);
+    }
 }

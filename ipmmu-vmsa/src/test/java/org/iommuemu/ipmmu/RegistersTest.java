@@ -15,6 +15,9 @@ import static org.junit.jupiter.api.Assertions.assertSame;
 import static org.junit.jupiter.api.Assertions.assertThrows;
 import static org.junit.jupiter.api.Assertions.assertTrue;
 
+import com.sun.management.ThreadMXBean;
+import java.lang.management.ManagementFactory;
+import java.util.List;
 import java.util.Optional;
 import java.util.OptionalInt;
 import org.iommuemu.mmio.BusError;
@@ -281,5 +284,68 @@ class RegistersTest {
         assertEquals(ABORTED, dma(board.ds0, -1, 0));
         assertEquals(ABORTED, dma(board.root, 0, 0));
         assertEquals(3, board.misuse.size());
+    }
+
+    @ParameterizedTest
+    @ValueSource(strings = {GEN2, GEN3, GEN4})
+    void keptFaultStaysUntilItsContextIsFlushed(String compatible) {
+        Board board = new Board(IpmmuVariant.of(compatible).orElseThrow().withKeptFaults(true));
+        long table = board.pages(4096);
+        board.linuxAttach(board.c, 1, 0, table);
+        assertEquals(ABORTED, dma(board.ds0, 0, 0x1008));
+        board.r.ctx(1, IMSTR, 0);
+        board.mapLinux(table, 0x1000, PAGE, LINUX_RAM);
+        board.mapLinux(table, 0x2000, PAGE, LINUX_RAM);
+        board.linuxInvalidate(board.c, 2);
+        assertEquals(PAGE, dma(board.ds0, 0, 0x2000));
+        assertEquals(ABORTED, dma(board.ds0, 0, 0x1010));
+        assertEquals(0x0101, board.r.ctx(1, IMSTR));
+        assertEquals(0x1010, board.r.ctx(1, IMELAR));
+        board.linuxInvalidate(board.c, 1);
+        assertEquals(PAGE, dma(board.ds0, 0, 0x1000));
+    }
+
+    /** In a cache, in the root for a cache that keeps nothing, and without translation. */
+    @Test
+    void hitsAllocateNothing() {
+        Board board = new Board(GEN3);
+        long table = board.pages(4096);
+        board.mapLinux(table, 0x1000, PAGE, LINUX_RAM);
+        board.linuxAttach(board.c, 1, 0, table);
+        board.linuxAttach(board.c1, 1, 0, table);
+        board.c1.imsctlr(0xe0000000);
+        long allocated = 0;
+        long sum = 0;
+        ThreadMXBean threads = (ThreadMXBean) ManagementFactory.getThreadMXBean();
+        for (int i = 0; i < 20_000; i++) {
+            if (i == 10_000) {
+                allocated = threads.getCurrentThreadAllocatedBytes();
+            }
+            sum += dma(board.ds0, 0, 0x1000) + dma(board.ds1, 0, 0x1000) + dma(board.ds0, 1, 0x1000);
+        }
+        allocated = threads.getCurrentThreadAllocatedBytes() - allocated;
+        assertEquals(20_000 * (2 * PAGE + 0x1000), sum);
+        assertTrue(allocated < 10_000, () -> "bytes allocated by 30,000 hits");
+    }
+
+    /** A board of 10,000 caches, each with a port that translates. */
+    @Test
+    void tenThousandCachesShareARoot() {
+        Board board = new Board(GEN4);
+        long table = board.pages(4096);
+        board.mapLinux(table, 0x1000, PAGE, LINUX_RAM);
+        board.linuxAttach(board.c, 1, 0, table);
+        long base = 0x10_0000_0000L;
+        for (int i = 0; i < 10_000; i++) {
+            Ipmmu cache = Ipmmu.cache("cache" + i, board.variant, board.root, -1, MisuseListener.NONE);
+            board.bus.attach("cache" + i, base, cache.window(), cache.registers());
+            board.bus.write32(base + board.variant.contextOffset(1), 7);
+            board.bus.write32(base + board.variant.utlbOffset(63), 0x11);
+            base += cache.window();
+            if (i % 100 == 0) {
+                assertEquals(PAGE, dma(cache, 63, 0x1000));
+            }
+        }
+        assertEquals(List.of(), board.misuse);
     }
 }

@@ -272,4 +272,44 @@ class XenScenarioTest {
         assertEquals(PAGE, dma(board.ds0, 0, 0x7f_0000_0000L));
         assertEquals(List.of(), board.misuse);
     }
+
+    /** XEN-10, the posted suspend and resume; registers are lost in between, tables are not. */
+    @ParameterizedTest
+    @ValueSource(strings = {GEN3, GEN4})
+    void resumeRestoresRootThenCaches(String compatible) {
+        Board board = probed(compatible);
+        TableWriter p2m = board.p2m(40);
+        p2m.map(0, PAGE, 0x1000, Descriptor.STAGE2_RAM);
+        board.xenContext(1, p2m);
+        board.xenPort(board.c, 1, 40);
+        assertEquals(PAGE, dma(board.ds0, 40, 0));
+        int[] registers = {IMTTLBR0, IMTTUBR0, IMTTBCR, IMCTR};
+        int[] saved = new int[registers.length];
+        for (int i = 0; i < registers.length; i++) {
+            saved[i] = board.r.ctx(1, registers[i]);
+        }
+        int port = board.c.imuctr(40);
+        for (int register : registers) {
+            board.r.ctx(1, register, 0);
+        }
+        board.r.imsauxctlr(0);
+        board.c.ctx(1, IMCTR, 0);
+        board.c.imuctr(40, 0);
+        p2m.unmap(0, 0x1000);
+        p2m.map(0, BLOCK, 0x1000, Descriptor.STAGE2_RAM);
+
+        board.r.imsctlr(board.r.imsctlr() & ~0x10000000);
+        board.r.imsauxctlr(board.r.imsauxctlr() | 8);
+        for (int i = 0; i < 3; i++) {
+            board.r.ctx(1, registers[i], saved[i]);
+        }
+        board.c.ctx(1, IMCTR, (saved[3] | 2) & 7);
+        board.r.ctx(1, IMCTR, saved[3] | 2);
+        board.c.imsctlr(board.c.imsctlr() & ~0x10000000);
+        board.c.imuasid(40, 0);
+        assertEquals(0, dma(board.ds0, 40, 0));
+        board.c.imuctr(40, port);
+        assertEquals(BLOCK, dma(board.ds0, 40, 0));
+        assertEquals(List.of(), board.misuse);
+    }
 }

@@ -89,8 +89,10 @@ record Command(long word0, long word1) {
         return bits(63, 48);
     }
 
+    /** TTL; 0b01 with the 16 KiB granule is Reserved and behaves as 0b00: no hint (4.4.1.1). */
     int ttl() {
-        return bits(73, 72);
+        int ttl = bits(73, 72);
+        return ttl == 1 && tg() == Granule.KIB_16 ? 0 : ttl;
     }
 
     /** TG; null if the command is not a range and has no level hint. */

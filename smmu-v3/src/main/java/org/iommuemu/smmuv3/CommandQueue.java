@@ -61,7 +61,8 @@ final class CommandQueue {
 
     /** Whether a command was consumed. */
     private boolean consumeOne() {
-        Queue queue = new Queue(registers.get(Registers.CMDQ_BASE), features.cmdqLog2Size(), Command.LOG2_BYTES);
+        Queue queue = new Queue(
+                registers.get(Registers.CMDQ_BASE), features.cmdqLog2Size(), Command.LOG2_BYTES, features.oas());
         long rd = Registers.CMDQ_RD.get(registers.get(Registers.CMDQ_CONS));
         if (queue.isEmpty(Registers.CMDQ_WR.get(registers.get(Registers.CMDQ_PROD)), rd)) {
             return false;
@@ -108,13 +109,13 @@ final class CommandQueue {
             case CMD_TLBI_NH_VAA -> tlbs.invalidateRange(el1, vmid, -1, command, features.ril());
             case CMD_TLBI_EL2_ALL -> el2.invalidateAll();
             case CMD_TLBI_EL2_ASID -> el2.invalidateAsid(0, command.asid());
-            case CMD_TLBI_EL2_VA -> tlbs.invalidateRange(el2, 0, command.asid(), command, features.ril());
+            case CMD_TLBI_EL2_VA -> tlbs.invalidateRange(el2, 0, el2Asid(command), command, features.ril());
             case CMD_TLBI_EL2_VAA -> tlbs.invalidateRange(el2, 0, -1, command, features.ril());
             case CMD_TLBI_S12_VMALL -> {
                 el1.invalidateSpace(vmid);
                 tlbs.stage2().invalidateSpace(vmid);
             }
-            // Nested entries are by VA and stay: software invalidates them by CMD_TLBI_NH_* (4.4.4.2).
+            // Nested entries are by VA and stay: software invalidates them by CMD_TLBI_NH_* (4.4.3.1).
             case CMD_TLBI_S2_IPA -> tlbs.invalidateRange(tlbs.stage2(), vmid, -1, command, features.ril());
             case CMD_TLBI_NSNH_ALL -> {
                 el1.invalidateAll();
@@ -127,5 +128,10 @@ final class CommandQueue {
                 }
             }
         }
+    }
+
+    /** Without E2H, entries of EL2 have no ASID and the parameter is ignored (4.4.2.8). */
+    private int el2Asid(Command command) {
+        return Registers.E2H.isSet(registers.get(Registers.CR2)) ? command.asid() : -1;
     }
 }

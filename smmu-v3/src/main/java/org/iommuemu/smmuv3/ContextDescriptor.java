@@ -127,7 +127,7 @@ record ContextDescriptor(long[] words) {
         return world == StreamWorld.NS_EL2 ? n == 1 : epd(n);
     }
 
-    /** Why a valid CD is ILLEGAL: the rule it breaks; null if it is legal (5.4, CdIllegal()). */
+    /** Why a valid CD is ILLEGAL: the rule it breaks; null if it is legal (5.4.2, CdIllegal()). */
     String illegal(StreamWorld world, SmmuFeatures features) {
         if (!aa64()) {
             return "AA64 == 0, SMMU_IDR0.TTF has no VMSAv8-32";
@@ -141,7 +141,7 @@ record ContextDescriptor(long[] words) {
         if (hdOrHa()) {
             return "HA or HD, SMMU_IDR0.HTTU == 0";
         }
-        if (!features.asid16() && asid() >>> 8 != 0) {
+        if (world != StreamWorld.NS_EL2 && !features.asid16() && asid() >>> 8 != 0) {
             return "ASID[15:8] != 0, SMMU_IDR0.ASID16 == 0";
         }
         boolean anyTable = !isDisabled(0, world) || !isDisabled(1, world);

@@ -70,11 +70,17 @@ record Event(Type type, long word0, long word1, long word2, long word3) {
     private static final long FETCH_ADDR = 0x000f_ffff_ffff_fff8L;
     private static final long IPA = 0x000f_ffff_ffff_f000L;
 
-    /** A configuration error or F_STREAM_DISABLED (7.3.3, 7.3.5, 7.3.7, 7.3.9, 7.3.11). */
+    /** A configuration error (7.3.3, 7.3.5, 7.3.9, 7.3.11). */
     static Event configuration(Type type, Transaction transaction) {
         // C_BAD_SUBSTREAMID always has a SubstreamID, and so no SSV.
         long ssv = transaction.hasSubstream() && type != Type.C_BAD_SUBSTREAMID ? SSV : 0;
         return new Event(type, word0(type, transaction) | ssv, 0, 0, 0);
+    }
+
+    /** F_STREAM_DISABLED, which has a StreamID only (7.3.7). */
+    static Event streamDisabled(int streamId) {
+        Type type = Type.F_STREAM_DISABLED;
+        return new Event(type, type.number | (long) streamId << STREAM_ID, 0, 0, 0);
     }
 
     /** F_STE_FETCH or F_CD_FETCH: nothing answers at a structure's address (7.3.4, 7.3.10). */

@@ -23,7 +23,7 @@ final class EventQueue {
             if (!Registers.EVENTQEN.isSet(registers.get(Registers.CR0))) {
                 return;
             }
-            Queue queue = new Queue(registers.get(Registers.EVENTQ_BASE), features.eventqLog2Size(), 5);
+            Queue queue = new Queue(registers.get(Registers.EVENTQ_BASE), features.eventqLog2Size(), 5, features.oas());
             long prod = registers.get(Registers.EVENTQ_PROD);
             long cons = registers.get(Registers.EVENTQ_CONS);
             long wr = Registers.EVENTQ_WR.get(prod);

@@ -1,6 +1,7 @@
 package org.iommuemu.smmuv3;
 
 import org.iommuemu.mmio.Bus;
+import org.iommuemu.mmio.Field;
 import org.iommuemu.mmio.InterruptController;
 import org.iommuemu.mmio.Register;
 import org.iommuemu.mmio.RegisterFile;
@@ -74,17 +75,17 @@ final class Interrupts {
         }
     }
 
-    private boolean isEnabled(org.iommuemu.mmio.Field enable) {
+    private boolean isEnabled(Field enable) {
         return enable.isSet(registers.get(Registers.IRQ_CTRL));
     }
 
     private void signal(Register cfg0, Register cfg1, InterruptController.Line wire, GlobalError ifAborted) {
-        long address = registers.get(cfg0) & Registers.MSI_ADDR.mask();
-        signal(address, (int) registers.get(cfg1), wire, ifAborted);
+        signal(registers.get(cfg0), (int) registers.get(cfg1), wire, ifAborted);
     }
 
     /** An address of 0 means: no message, the wire if there is one (3.18.1). */
-    private void signal(long address, int data, InterruptController.Line wire, GlobalError ifAborted) {
+    private void signal(long msiAddress, int data, InterruptController.Line wire, GlobalError ifAborted) {
+        long address = Bits.address(msiAddress, features.oas() - 1, 2); // Bits above are RES0.
         if (features.msi() && address != 0) {
             byte[] message = {(byte) data, (byte) (data >>> 8), (byte) (data >>> 16), (byte) (data >>> 24)};
             if (!bus.dmaWrite(address, message, 0, message.length)) {

@@ -11,12 +11,13 @@ final class Queue {
      *
      * @param register SMMU_CMDQ_BASE or SMMU_EVENTQ_BASE
      * @param maxLog2Size what SMMU_IDR1 allows; a larger LOG2SIZE behaves as that (6.3.26)
+     * @param oas address bits above it are RES0
      */
-    Queue(long register, int maxLog2Size, int log2EntryBytes) {
+    Queue(long register, int maxLog2Size, int log2EntryBytes, int oas) {
         log2Size = (int) Math.min(Registers.QUEUE_LOG2SIZE.get(register), maxLog2Size);
         this.log2EntryBytes = log2EntryBytes;
-        // Aligned to the larger of the queue's size and 32 bytes.
-        base = Bits.alignDown(register & Registers.QUEUE_ADDR.mask(), Math.max(5, log2Size + log2EntryBytes));
+        // ADDR starts at bit 5: aligned to the larger of the queue's size and 32 bytes.
+        base = Bits.alignDown(Bits.address(register, oas - 1, 5), log2Size + log2EntryBytes);
     }
 
     private long indexMask() {

@@ -278,6 +278,7 @@ public final class SmmuFeatures {
             refuse(cmdqLog2Size < 0 || cmdqLog2Size > 19, "CMDQS %d is not in 0 to 19", cmdqLog2Size);
             refuse(eventqLog2Size < 0 || eventqLog2Size > 19, "EVENTQS %d is not in 0 to 19", eventqLog2Size);
             refuse(bbml < 0 || bbml > 2, "BBML %d is not in 0 to 2", bbml);
+            refuse(!ril && architecture >= 2, "RIL is mandatory from SMMUv3.2 on (4.4.1.1)");
             refuse(granules.isEmpty(), "no granule");
             refuse(addressSizeCode(oas) < 0, "OAS of %d bits: not one of 32, 36, 40, 42, 44, 48", oas);
             return new SmmuFeatures(new Builder(this));

@@ -46,7 +46,7 @@ final class StreamTable {
         if (streamId >>> Math.min(log2Size, features.sidSize()) != 0) {
             return badStreamId(transaction);
         }
-        long base = registers.get(Registers.STRTAB_BASE) & Registers.STRTAB_ADDR.mask();
+        long base = Bits.address(registers.get(Registers.STRTAB_BASE), features.oas() - 1, 6);
         long address;
         if (Registers.STRTAB_FMT.get(cfg) == TWO_LEVEL && features.twoLevelStreamTable()) {
             int split = split(cfg);
@@ -105,20 +105,19 @@ final class StreamTable {
         }
         long substream = 0;
         if (features.ssidSize() > 0 && ste.s1CDMax() > 0) {
-            if (!transaction.hasSubstream()) {
-                switch (ste.s1Dss()) { // 5.2, S1DSS
-                    case 0:
-                        return fault(Event.Type.F_STREAM_DISABLED, transaction);
-                    case 1:
-                        return withoutStage1(ste, stage2, overrides);
-                    default:
-                        break;
-                }
-            } else {
+            int s1Dss = ste.s1Dss();
+            if (transaction.hasSubstream()) {
                 substream = Integer.toUnsignedLong(transaction.substreamId());
-                if (substream >>> ste.s1CDMax() != 0 || substream == 0 && ste.s1Dss() == 2) {
+                if (substream >>> ste.s1CDMax() != 0) {
                     return fault(Event.Type.C_BAD_SUBSTREAMID, transaction);
                 }
+            } else if (s1Dss == StreamTableEntry.S1DSS_BYPASS) {
+                return withoutStage1(ste, stage2, overrides);
+            }
+            // CD 0 is for accesses without a SubstreamID, or they are disabled; Reserved behaves as that (5.2, S1DSS).
+            boolean substream0 = s1Dss == StreamTableEntry.S1DSS_SUBSTREAM0;
+            if (transaction.hasSubstream() ? substream == 0 && substream0 : !substream0) {
+                return new Configuration.Fault(Event.streamDisabled(transaction.streamId()));
             }
         } else if (transaction.hasSubstream()) {
             return fault(Event.Type.C_BAD_SUBSTREAMID, transaction);
@@ -156,9 +155,8 @@ final class StreamTable {
         boolean substreams = features.ssidSize() > 0 && ste.s1CDMax() > 0;
         int cdMax = substreams ? ste.s1CDMax() : 0;
         long address;
-        if (substreams && ste.s1Fmt() != 0) {
-            // S1Fmt 0b01: level 2 tables of 4 KiB, 64 CDs; 0b10: of 64 KiB, 1024 CDs (5.2, 5.3).
-            int split = ste.s1Fmt() == 1 ? 6 : 10;
+        if (substreams && ste.twoLevelContextTable()) {
+            int split = ste.contextTableSplit();
             long level1 = Bits.alignDown(pointer, Math.max(6, cdMax - split + 3)) + (substream >>> split) * 8;
             Fetch fetch = fetch(transaction, ste, stage2, level1, 1);
             if (fetch.fault != null) {
@@ -168,6 +166,9 @@ final class StreamTable {
                 return fault(Event.Type.C_BAD_SUBSTREAMID, transaction);
             }
             long l2Ptr = Bits.address(fetch.words[0], 51, 12);
+            if (l2Ptr >>> features.oas() != 0) { // 3.4.3
+                return fault(Event.Type.C_BAD_SUBSTREAMID, transaction);
+            }
             address = Bits.alignDown(l2Ptr, split + ContextDescriptor.LOG2_BYTES)
                     + ((substream & (1L << split) - 1) << ContextDescriptor.LOG2_BYTES);
         } else {
@@ -178,7 +179,7 @@ final class StreamTable {
         if (fetch.fault != null) {
             return fetch.fault;
         }
-        StreamWorld world = ste.streamWorld(Registers.E2H.isSet(registers.get(Registers.CR2)));
+        StreamWorld world = ste.streamWorld(features, Registers.E2H.isSet(registers.get(Registers.CR2)));
         ContextDescriptor cd = new ContextDescriptor(fetch.words);
         String rule = cd.valid() ? cd.illegal(world, features) : "V == 0";
         if (rule != null) {

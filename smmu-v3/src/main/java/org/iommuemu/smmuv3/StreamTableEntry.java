@@ -46,7 +46,17 @@ record StreamTableEntry(long[] words) {
 
     // Stage 1
 
-    int s1Fmt() {
+    /** S1Fmt: 0b01 or 0b10 is two-level; 0b11 is Reserved and behaves as 0b00. */
+    boolean twoLevelContextTable() {
+        return s1Fmt() == 1 || s1Fmt() == 2;
+    }
+
+    /** SubstreamID bits that index a level 2 table: of 4 KiB, 64 CDs, or of 64 KiB, 1024 CDs. */
+    int contextTableSplit() {
+        return s1Fmt() == 1 ? 6 : 10;
+    }
+
+    private int s1Fmt() {
         return bits(5, 4);
     }
 
@@ -57,6 +67,11 @@ record StreamTableEntry(long[] words) {
     int s1CDMax() {
         return bits(63, 59);
     }
+
+    /** Accesses without a SubstreamID bypass stage 1. */
+    static final int S1DSS_BYPASS = 1;
+    /** Accesses without a SubstreamID use CD 0. */
+    static final int S1DSS_SUBSTREAM0 = 2;
 
     int s1Dss() {
         return bits(65, 64);
@@ -70,9 +85,17 @@ record StreamTableEntry(long[] words) {
         return bits(95, 94);
     }
 
-    /** STRW == 0b10 with stage 1 only is EL2, with or without SMMU_CR2.E2H; 0b00 is EL1. */
-    StreamWorld streamWorld(boolean e2h) {
-        return strw() != 2 ? StreamWorld.NS_EL1 : e2h ? StreamWorld.NS_EL2_E2H : StreamWorld.NS_EL2;
+    /** STRW matters to stage 1 alone, and where EL2 is supported (5.2.2, IgnoreSTESTRW()). */
+    private boolean usesStrw(SmmuFeatures features) {
+        return stage1() && !stage2() && features.hyp();
+    }
+
+    /** STRW == 0b10 is EL2, with or without SMMU_CR2.E2H; 0b00, and an ignored STRW, is EL1. */
+    StreamWorld streamWorld(SmmuFeatures features, boolean e2h) {
+        if (!usesStrw(features) || strw() != 2) {
+            return StreamWorld.NS_EL1;
+        }
+        return e2h ? StreamWorld.NS_EL2_E2H : StreamWorld.NS_EL2;
     }
 
     /** What the STE overrides, where SMMU_IDR1.ATTR_TYPES_OVR and ATTR_PERMS_OVR say that it can. */
@@ -154,7 +177,7 @@ record StreamTableEntry(long[] words) {
 
     // Legality
 
-    /** Why a valid STE that does not abort is ILLEGAL: the rule it breaks; null if it is legal (5.2, SteIllegal()). */
+    /** Why a valid STE that does not abort is ILLEGAL: the rule it breaks; null if it is legal (5.2.2, SteIllegal()). */
     String illegal(SmmuFeatures features) {
         if (stage1() && !features.stage1()) {
             return "Config enables stage 1, SMMU_IDR0.S1P == 0";
@@ -162,11 +185,15 @@ record StreamTableEntry(long[] words) {
         if (stage2() && !features.stage2()) {
             return "Config enables stage 2, SMMU_IDR0.S2P == 0";
         }
+        if (usesStrw(features) && (strw() & 1) != 0) {
+            return "STRW is Reserved";
+        }
         String rule = stage1() ? illegalStage1(features) : null;
         if (rule == null && stage2()) {
             rule = illegalStage2(features);
         }
-        boolean usesVmid = stage2() || stage1() && features.stage2() && strw() == 0;
+        boolean usesVmid =
+                features.stage2() && (stage1() || stage2()) && streamWorld(features, false) == StreamWorld.NS_EL1;
         if (rule == null && usesVmid && !features.vmid16() && s2Vmid() >>> 8 != 0) {
             rule = "S2VMID[15:8] != 0, SMMU_IDR0.VMID16 == 0";
         }
@@ -178,11 +205,8 @@ record StreamTableEntry(long[] words) {
             if (s1CDMax() > features.ssidSize()) {
                 return "S1CDMax > SMMU_IDR1.SSIDSIZE";
             }
-            if (s1Fmt() == 3 || s1Fmt() != 0 && !features.twoLevelContextTable()) {
-                return "S1Fmt is Reserved, or two-level with SMMU_IDR0.CD2L == 0";
-            }
-            if (s1Dss() == 3) {
-                return "S1DSS is Reserved";
+            if (twoLevelContextTable() && !features.twoLevelContextTable()) {
+                return "S1Fmt is two-level, SMMU_IDR0.CD2L == 0";
             }
         }
         if (s1ContextPtr() >>> features.oas() != 0) {
@@ -190,12 +214,6 @@ record StreamTableEntry(long[] words) {
         }
         if (s1Stalld()) {
             return "S1STALLD == 1, SMMU_IDR0.STALL_MODEL == 0b01";
-        }
-        if ((strw() & 1) != 0) {
-            return "STRW is Reserved";
-        }
-        if (strw() == 2 && (!features.hyp() || stage2())) {
-            return "STRW is EL2, with SMMU_IDR0.HYP == 0 or with stage 2";
         }
         return null;
     }
@@ -213,8 +231,8 @@ record StreamTableEntry(long[] words) {
         if (s2Sl0() == 3 || !s2Tg().isStage2StartLevel(s2StartLevel(), 64 - s2T0Sz()) || startsTooHigh(features)) {
             return "S2SL0 does not go with S2TG and S2T0SZ";
         }
-        if (s2Ttb() >>> features.oas() != 0) {
-            return "S2TTB is beyond the output address size";
+        if (s2Ttb() >>> features.effectiveAddressSize(s2Ps()) != 0) {
+            return "S2TTB is beyond the effective S2PS";
         }
         if (!features.supportsEndianness(s2Endi())) {
             return "S2ENDI does not go with SMMU_IDR0.TTENDIAN";

@@ -1,0 +1,109 @@
+package org.iommuemu.smmuv3;
+
+import static org.junit.jupiter.api.Assertions.assertEquals;
+
+import com.fasterxml.jackson.databind.JsonNode;
+import com.fasterxml.jackson.databind.ObjectMapper;
+import java.io.BufferedReader;
+import java.io.IOException;
+import java.io.InputStream;
+import java.io.InputStreamReader;
+import java.io.UncheckedIOException;
+import java.nio.charset.StandardCharsets;
+import java.util.ArrayList;
+import java.util.List;
+import java.util.Map;
+import java.util.stream.Stream;
+import org.junit.jupiter.api.DynamicTest;
+import org.junit.jupiter.api.Test;
+import org.junit.jupiter.api.TestFactory;
+
+/** The conformance vectors, one test per category; see {@code vectors/README.md}. */
+class ConformanceVectorTest {
+    private static final List<String> CATEGORIES = List.of(
+            "ars",
+            "cd",
+            "cfgcache",
+            "cmdq-flow",
+            "cmdq-illegal",
+            "cmdq-unsupported",
+            "cmdq-valid",
+            "eventq",
+            "fault",
+            "hi-va",
+            "irq",
+            "long-dma",
+            "multi",
+            "reg-reset",
+            "reg-ro",
+            "reg-rw",
+            "smmuen",
+            "ste",
+            "strtab",
+            "tlb",
+            "tlb-fill",
+            "walk-4k",
+            "walk-16k",
+            "walk-64k");
+
+    /** Cases that the model does not pass, by id, and why. */
+    private static final Map<String, String> EXCEPTIONS = Map.of();
+
+    private static final ObjectMapper JSON = new ObjectMapper();
+
+    private final JsonNode meta = read("meta.json").get(0);
+
+    @TestFactory
+    Stream<DynamicTest> replays() {
+        return CATEGORIES.stream().map(category -> DynamicTest.dynamicTest(category, () -> replay(category)));
+    }
+
+    private void replay(String category) {
+        List<String> failures = new ArrayList<>();
+        for (JsonNode testCase : read(category + ".jsonl")) {
+            String id = testCase.get("id").asText();
+            List<String> differences = new VectorReplay(meta, SmmuFeatures.qemuVirt()).replay(testCase);
+            if (!differences.isEmpty() && !EXCEPTIONS.containsKey(id)) {
+                failures.add("%s (%s, %s): %s"
+                        .formatted(
+                                id,
+                                testCase.path("desc").asText(),
+                                testCase.get("authority").asText(),
+                                differences));
+            }
+        }
+        assertEquals("", String.join("\n", failures));
+    }
+
+    @Test
+    void identifiesAsTheMachineOfTheVectors() {
+        SmmuFeatures features = SmmuFeatures.qemuVirt();
+        assertEquals(idr("0"), features.idr0());
+        assertEquals(idr("4"), features.idr1());
+        assertEquals(idr("c"), features.idr3());
+        assertEquals(idr("14"), features.idr5());
+        assertEquals(idr("18"), features.iidr());
+        assertEquals(idr("1c"), features.aidr());
+    }
+
+    private long idr(String offset) {
+        return Long.parseLong(meta.get("idr").get(offset).asText(), 16);
+    }
+
+    private static List<JsonNode> read(String name) {
+        try (InputStream stream = ConformanceVectorTest.class.getResourceAsStream("/vectors/" + name)) {
+            List<JsonNode> documents = new ArrayList<>();
+            BufferedReader reader = new BufferedReader(new InputStreamReader(stream, StandardCharsets.UTF_8));
+            if (name.endsWith(".json")) {
+                documents.add(JSON.readTree(reader));
+            } else {
+                for (String line; (line = reader.readLine()) != null; ) {
+                    documents.add(JSON.readTree(line));
+                }
+            }
+            return documents;
+        } catch (IOException e) {
+            throw new UncheckedIOException(e);
+        }
+    }
+}
