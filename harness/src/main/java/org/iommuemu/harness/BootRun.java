@@ -89,8 +89,8 @@ public final class BootRun {
                         .formatted(
                                 board.tree().name(),
                                 board.tree().nodes().size(),
-                                board.plan().ram().stream()
-                                                .mapToLong(AddressRange::size)
+                                board.memory().ranges().stream()
+                                                .mapToLong(PhysicalMemory.Range::size)
                                                 .sum()
                                         >> 20,
                                 board.iommus().size(),

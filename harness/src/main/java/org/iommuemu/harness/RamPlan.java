@@ -10,12 +10,12 @@ import org.iommuemu.probe.devicetree.DeviceTree;
 /**
  * Who gets which RAM: firmware what the tree reserves, the hypervisor a heap, domain 0 the rest.
  *
- * @param ram all RAM
+ * @param memory all RAM
  * @param heap the hypervisor's; below 2^40, so that an IPMMU can walk tables in it
  * @param domain0 domain 0's, page-aligned
  * @param note what the tree did not say and had to be chosen, or null
  */
-record RamPlan(List<AddressRange> ram, AddressRange heap, List<AddressRange> domain0, String note) {
+record RamPlan(PhysicalMemory memory, AddressRange heap, List<AddressRange> domain0, String note) {
     private static final long PAGE = 4096;
     private static final long MIB = 1 << 20;
 
@@ -44,7 +44,12 @@ record RamPlan(List<AddressRange> ram, AddressRange heap, List<AddressRange> dom
             ram.add(chosen);
             note = "the tree leaves RAM to the boot loader: 1 GiB at 0x%x is assumed".formatted(chosen.base());
         }
-        List<AddressRange> free = ram;
+        PhysicalMemory memory = new PhysicalMemory();
+        ram.forEach(range -> memory.addRam(range.base(), range.size()));
+        // Banks that overlap are one by now.
+        List<AddressRange> free = memory.ranges().stream()
+                .map(range -> new AddressRange(range.base(), range.size()))
+                .toList();
         List<AddressRange> reserved = new ArrayList<>(tree.memoryReservations());
         reserved.addAll(tree.reservedMemory());
         for (AddressRange range : reserved) {
@@ -58,13 +63,7 @@ record RamPlan(List<AddressRange> ram, AddressRange heap, List<AddressRange> dom
         }
         long heapSize = Math.min(bank.size() / 4 & -2 * MIB, MOST_HEAP);
         AddressRange heap = new AddressRange(bank.base() + bank.size() - heapSize & -2 * MIB, heapSize);
-        return new RamPlan(ram, heap, without(free, heap), note);
-    }
-
-    PhysicalMemory memory() {
-        PhysicalMemory memory = new PhysicalMemory();
-        ram.forEach(range -> memory.addRam(range.base(), range.size()));
-        return memory;
+        return new RamPlan(memory, heap, without(free, heap), note);
     }
 
     private static AddressRange free(List<AddressRange> devices) {

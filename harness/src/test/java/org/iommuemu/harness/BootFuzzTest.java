@@ -36,7 +36,7 @@ class BootFuzzTest {
         blob.putInt(at, candidates[Integer.remainderUnsigned(change, candidates.length)]);
     }
 
-    @Property(tries = 1500)
+    @Property(tries = 3000)
     void aDamagedTreeBootsPanicsOrIsRefusedInOneLine(
             @ForAll @IntRange(max = 2) int tree, @ForAll @Size(min = 1, max = 6) List<Integer> changes) {
         byte[] blob = TREES.get(tree).clone();
