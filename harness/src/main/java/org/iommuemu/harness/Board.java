@@ -62,8 +62,10 @@ public final class Board {
      *     SoC and {@link #CUT}
      * @param misuse hears what drivers do wrong
      * @throws BoardException if the tree describes what cannot be built
+     * @throws org.iommuemu.probe.devicetree.DeviceTreeException if a property that says how nodes are wired is malformed
      */
     public static Board of(DeviceTree tree, OptionalInt product, MisuseListener misuse) {
+        tree.nodes().stream().filter(DeviceTreeNode::available).forEach(Board::check);
         List<DeviceTreeNode> iommus = tree.nodes().stream()
                 .filter(node -> node.available() && IommuKind.of(node).isPresent())
                 .toList();
@@ -122,6 +124,17 @@ public final class Board {
 
     List<Master> masters() {
         return masters;
+    }
+
+    /**
+     * Looks at what a node says about wiring, wherever it stands: a tree that is damaged where no IOMMU is concerned is
+     * still no tree to boot. (Not at {@code reg} and {@code interrupts}: some real trees have ones that lead nowhere.)
+     */
+    private static void check(DeviceTreeNode node) {
+        node.addressCells();
+        node.sizeCells();
+        node.iommus();
+        node.iommuMap();
     }
 
     private void addIommus() {

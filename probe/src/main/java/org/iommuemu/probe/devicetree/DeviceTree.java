@@ -29,6 +29,7 @@ public final class DeviceTree {
             // "linux,phandle" is what trees had before ePAPR; dtc can still write it.
             node.property("phandle").or(() -> node.property("linux,phandle")).ifPresent(this::addPhandle);
         }
+        Interrupts.refuseCircles(this);
     }
 
     private void addPhandle(Property property) {
@@ -62,7 +63,7 @@ public final class DeviceTree {
      * @param blob the tree, and possibly more bytes after its end; copied
      * @throws DeviceTreeException if the blob is not a well-formed tree, nests nodes more than 64 deep (the root is
      *     one), has a name of more than 255 bytes, or gives two siblings or two properties of a node the same
-     *     name, or two nodes the same phandle
+     *     name, or two nodes the same phandle, or has an interrupt-parent that goes in circles
      */
     public static DeviceTree parse(String name, byte[] blob) {
         return new DeviceTree(name, Arrays.copyOf(blob, Math.min(blob.length, BlobReader.MAX_SIZE)));

@@ -2,6 +2,7 @@ package org.iommuemu.probe.devicetree;
 
 import java.util.ArrayList;
 import java.util.HashMap;
+import java.util.HashSet;
 import java.util.List;
 import java.util.Map;
 import java.util.Set;
@@ -58,6 +59,29 @@ final class Interrupts {
             }
         }
         throw device.error("interrupt-parent", "goes in circles, through %s", node);
+    }
+
+    /**
+     * Refuses a tree in which an interrupt-parent leads back to where it came from over other nodes (2.4.1: the interrupt
+     * tree has a root). A controller that names itself is the usual root.
+     */
+    static void refuseCircles(DeviceTree tree) {
+        Set<DeviceTreeNode> passed = new HashSet<>();
+        for (DeviceTreeNode start : tree.nodes()) {
+            Set<DeviceTreeNode> path = new HashSet<>();
+            DeviceTreeNode node = start;
+            while (node != null && !passed.contains(node)) {
+                if (!path.add(node)) {
+                    throw node.error("interrupt-parent", "goes in circles");
+                }
+                DeviceTreeNode parent = node.property("interrupt-parent")
+                        .filter(property -> property.length() == 4)
+                        .flatMap(property -> tree.byPhandle(property.u32()))
+                        .orElse(null);
+                node = parent == node ? null : parent;
+            }
+            passed.addAll(path);
+        }
     }
 
     private static InterruptSpecifier resolve(

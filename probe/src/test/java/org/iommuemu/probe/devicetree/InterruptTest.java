@@ -166,19 +166,18 @@ class InterruptTest {
                 "t: /n: interrupts: interrupt-map goes in circles, through /",
                 () -> maps.nodes().get(1).interrupts());
 
+        // From b to its tree parent, which names b.
         DeviceTree parents = tree().begin("a")
-                .cells("phandle", 1)
                 .cells("interrupt-parent", 2)
-                .cells("interrupts", 1)
-                .end()
                 .begin("b")
                 .cells("phandle", 2)
-                .cells("interrupt-parent", 1)
+                .cells("interrupts", 1)
+                .end()
                 .end()
                 .parse();
         assertFails(
-                "t: /a: interrupt-parent: goes in circles, through /a",
-                () -> parents.nodes().get(1).interrupts());
+                "t: /a/b: interrupt-parent: goes in circles, through /a/b",
+                () -> parents.nodes().get(2).interrupts());
     }
 
     @Test
@@ -284,5 +283,29 @@ class InterruptTest {
                     String.format("t: /gic: interrupt: <0x%x 0x%x 0x4> is no interrupt of a GIC", row[0], row[1]),
                     () -> tree.interruptNumber(spec));
         }
+    }
+
+    @Test
+    void anInterruptParentThatGoesInCirclesIsRefusedEvenIfNobodyUsesIt() {
+        TreeBuilder tree = TreeBuilder.tree();
+        for (int i = 1; i <= 3; i++) {
+            tree.begin("pic" + i)
+                    .cells("phandle", i)
+                    .cells("interrupt-parent", i % 3 + 1)
+                    .cells("#interrupt-cells", 1)
+                    .end();
+        }
+        assertFails("t: /pic1: interrupt-parent: goes in circles", tree::parse);
+    }
+
+    @Test
+    void aControllerThatIsItsOwnInterruptParentIsARoot() {
+        TreeBuilder.tree()
+                .begin("gic")
+                .cells("phandle", 1)
+                .cells("interrupt-parent", 1)
+                .cells("#interrupt-cells", 1)
+                .end()
+                .parse();
     }
 }
