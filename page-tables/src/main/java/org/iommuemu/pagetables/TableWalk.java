@@ -44,9 +44,11 @@ public final class TableWalk {
         nonSecureOnly = builder.nonSecureOnly;
         mair = builder.mair;
         next = builder.next;
-        // A table is aligned to its size, and to 64 bytes at least; lower bits are not part of the address (D8.2.5).
-        int tableBits = Math.max(inputBits - granule.entryShift(startLevel) + 3, 6);
-        base = builder.base & -1L << tableBits;
+        // A table is aligned to its size, and with addresses of 52 bits to 64 bytes at least; lower bits are not part
+        // of
+        // the address (D8.2.5).
+        int tableBits = inputBits - granule.entryShift(startLevel) + 3;
+        base = builder.base & -1L << (outputBits > 48 ? Math.max(tableBits, 6) : tableBits);
     }
 
     /** How a table is walked. What is not set is off, or 0. */

@@ -163,4 +163,16 @@ class TableWalkTest {
             }
         }
     }
+
+    @Test
+    void aFirstTableIsAlignedToItsSizeAndToNoMore() {
+        // Four entries, 32 bytes: 4 GiB at level 1.
+        memory.write64(ROOT + 0x20, 0x4000_0000L | USER | BLOCK);
+        TableWalk.Builder builder = TableWalk.stage1(memory, Granule.KIB_4, ROOT + 0x2f, 32, 48);
+        assertEquals(0x4000_0000L, Translation.address(builder.build().walk(0, Access.READ), 0));
+        // With addresses of 52 bits to 64 bytes (D8.2.5).
+        memory.write64(ROOT, 0x8000_0000L | USER | BLOCK);
+        builder = TableWalk.stage1(memory, Granule.KIB_4, ROOT + 0x2f, 32, 52);
+        assertEquals(0x8000_0000L, Translation.address(builder.build().walk(0, Access.READ), 0));
+    }
 }
