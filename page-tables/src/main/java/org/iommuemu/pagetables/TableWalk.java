@@ -211,6 +211,9 @@ public final class TableWalk {
         if ((upper ? ~input : input) >>> inputBits != 0) {
             return fault(WalkResult.Kind.TRANSLATION, startLevel, input);
         }
+        if (base >>> outputBits != 0) {
+            return fault(WalkResult.Kind.ADDRESS_SIZE, startLevel, input);
+        }
         long table = base;
         long restrictions = 0;
         int level = startLevel;

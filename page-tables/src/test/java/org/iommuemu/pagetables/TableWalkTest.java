@@ -175,4 +175,12 @@ class TableWalkTest {
         builder = TableWalk.stage1(memory, Granule.KIB_4, ROOT + 0x2f, 32, 52);
         assertEquals(0x8000_0000L, Translation.address(builder.build().walk(0, Access.READ), 0));
     }
+
+    @Test
+    void aFirstTableBeyondTheOutputSizeIsAnAddressSizeFault() {
+        memory.write64(ROOT, 0x1000 | USER | TABLE);
+        TableWalk walk = TableWalk.stage1(memory, Granule.KIB_4, ROOT, 21, 30).build();
+        assertFault(Kind.ADDRESS_SIZE, 3, false, false, walk.walk(0, Access.READ));
+        assertFault(Kind.TRANSLATION, 3, false, false, walk.walk(1L << 21, Access.READ));
+    }
 }
