@@ -183,4 +183,11 @@ class TableWalkTest {
         assertFault(Kind.ADDRESS_SIZE, 3, false, false, walk.walk(0, Access.READ));
         assertFault(Kind.TRANSLATION, 3, false, false, walk.walk(1L << 21, Access.READ));
     }
+
+    @Test
+    void aWriteNeedsWritePermissionAlsoFromAMasterThatFetchesInstructions() {
+        TableWalk walk = onePage(PAGE | USER | Descriptor.AP_READ_ONLY | TABLE).build();
+        assertFalse(WalkResult.isFault(walk.walk(0, Access.INSTRUCTION)));
+        assertFault(Kind.PERMISSION, 3, false, false, walk.walk(0, Access.INSTRUCTION | Access.WRITE));
+    }
 }
