@@ -363,13 +363,13 @@ public final class TableWalk {
         return combineCacheability(first >>> 4, second >>> 4) << 4 | combineCacheability(first & 0xf, second & 0xf);
     }
 
-    /** Non-cacheable wins over write-through over write-back; allocation hints are those of stage 1. */
+    /** Non-cacheable wins over write-through over write-back; allocation and transient hints are those of stage 1. */
     private static int combineCacheability(int first, int second) {
         if (first == 4 || second == 4) {
             return 4;
         }
         boolean writeThrough = (first & 4) == 0 || (second & 4) == 0;
-        return first & 3 | 8 | (writeThrough ? 0 : 4);
+        return writeThrough ? first & ~4 : first;
     }
 
     /** @param input the input address, which is the IPA of a stage 2 */

@@ -190,4 +190,20 @@ class TableWalkTest {
         assertFalse(WalkResult.isFault(walk.walk(0, Access.INSTRUCTION)));
         assertFault(Kind.PERMISSION, 3, false, false, walk.walk(0, Access.INSTRUCTION | Access.WRITE));
     }
+
+    @Test
+    void theHintsOfNestedTranslationsAreThoseOfStage1() {
+        memory.write64(RAM + 0x10000, RAM | Descriptor.STAGE2_RAM | BLOCK);
+        TableWalk second = TableWalk.stage2(memory, Granule.KIB_4, RAM + 0x10000, 30, 48, 2)
+                .build();
+        memory.write64(ROOT, 0x5000 | USER | TABLE);
+        // Outer write-back transient, read-allocate; inner write-through transient, write-allocate.
+        TableWalk walk = TableWalk.stage1(memory, Granule.KIB_4, 0x1000, 21, 48)
+                .mair(0x61)
+                .over(second)
+                .build();
+        assertEquals(0x61, Translation.attributes(walk.walk(0, Access.READ)));
+        memory.write64(RAM + 0x10000, RAM | Descriptor.STAGE2_RAM & ~0x3cL | 0b1001 << 2 | BLOCK);
+        assertEquals(0x24, Translation.attributes(walk.walk(0, Access.READ)), "weaker by stage 2");
+    }
 }
