@@ -276,10 +276,10 @@ public final class TableWalk {
         int shareability = (int) (descriptor >>> Descriptor.SH_SHIFT) & 3;
         if (stage2) {
             int attributes = stage2Attributes((int) (descriptor >>> Descriptor.MEM_ATTR_SHIFT) & 0xf);
-            return Translation.of(page, shift, attributes, shareability) | stage2Permissions(descriptor);
+            return translation(page, shift, attributes, shareability) | stage2Permissions(descriptor);
         }
         int index = (int) (descriptor >>> Descriptor.ATTR_INDX_SHIFT) & 7;
-        return Translation.of(page, shift, (int) (mair >>> 8 * index), shareability)
+        return translation(page, shift, (int) (mair >>> 8 * index) & 0xff, shareability)
                 | stage1Permissions(descriptor, hierarchical ? restrictions : 0)
                 | ((descriptor & Descriptor.NG) != 0 ? WalkResult.NG : 0);
     }
@@ -326,6 +326,12 @@ public final class TableWalk {
         return permissions;
     }
 
+    /** Device memory and what is cached nowhere is Outer Shareable, whatever the descriptor says (D8.6). */
+    private static long translation(long page, int log2Size, int attributes, int shareability) {
+        boolean uncached = attributes >>> 4 == 0 || attributes == 0x44;
+        return Translation.of(page, log2Size, attributes, uncached ? 2 : shareability);
+    }
+
     /** A stage 2 MemAttr field as a MAIR byte (Arm ARM, D8.5.5). */
     private static int stage2Attributes(int memAttr) {
         if (memAttr >>> 2 == 0) {
@@ -350,7 +356,7 @@ public final class TableWalk {
             shareability = 2;
         }
         int attributes = combineAttributes(Translation.attributes(first), Translation.attributes(second));
-        return Translation.of(Translation.address(second, 0), log2Size, attributes, shareability)
+        return translation(Translation.address(second, 0), log2Size, attributes, shareability)
                 | first & second & WalkResult.PERMISSIONS
                 | first & WalkResult.NG;
     }

@@ -206,4 +206,13 @@ class TableWalkTest {
         memory.write64(RAM + 0x10000, RAM | Descriptor.STAGE2_RAM & ~0x3cL | 0b1001 << 2 | BLOCK);
         assertEquals(0x24, Translation.attributes(walk.walk(0, Access.READ)), "weaker by stage 2");
     }
+
+    @Test
+    void deviceAndUncachedMemoryIsOuterShareable() {
+        TableWalk.Builder builder = onePage(PAGE | USER | TABLE);
+        for (int[] c : new int[][] {{0x00, 2}, {0x04, 2}, {0x0c, 2}, {0x44, 2}, {0x4f, 3}, {0xf4, 3}, {0xff, 3}}) {
+            long result = builder.mair(c[0]).build().walk(0, Access.READ);
+            assertEquals(c[1], Translation.shareability(result), Integer.toHexString(c[0]));
+        }
+    }
 }
