@@ -102,8 +102,10 @@ public final class TableWriter {
                 done += mapOne(input + done, output + done, size - done, attributes);
             }
         } catch (MappingException e) {
-            if (done > 0) {
-                unmap(input, done);
+            // Where memory ran out, the tables on the way there may be new and empty: one page more takes them along.
+            long undo = done + (e.reason() == MappingException.Reason.OUT_OF_MEMORY ? granule.bytes() : 0);
+            if (undo > 0) {
+                unmap(input, undo);
             }
             throw new MappingException(e.reason(), input, size);
         }
@@ -238,7 +240,7 @@ public final class TableWriter {
      * Clears the leaves of a range, and the entries of tables that have become empty.
      *
      * @param emptied gets the tables to free
-     * @return whether anything was mapped
+     * @return whether any entry was cleared
      */
     private boolean unmap(long table, int level, long from, long to, List<Long> emptied) {
         boolean changed = false;
@@ -258,6 +260,7 @@ public final class TableWriter {
                 if (isEmpty(below)) {
                     memory.write64(entry, 0);
                     emptied.add(below);
+                    changed = true;
                 }
             }
         }

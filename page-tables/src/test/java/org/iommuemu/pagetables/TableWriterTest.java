@@ -268,4 +268,31 @@ class TableWriterTest {
             assertFalse(few.misused());
         }
     }
+
+    @Test
+    void aMapThatRunsOutOfMemoryAtAnyAllocationLeavesTheTableAsItWas() {
+        writer.map(0, OUT, MIB_2, Descriptor.STAGE2_RAM);
+        writer.map(GIB, OUT, 0x1000, Descriptor.STAGE2_RAM);
+        TreeMap<Long, Long> before = contents(writer);
+        int tables = writer.tables();
+        int failures = 0;
+        for (int budget = 0; ; budget++) {
+            pages.budget(budget);
+            try {
+                // From a page before a new GiB to a page behind another: two tables there, two here.
+                writer.map(2 * GIB - 0x1000, OUT + 0x1000, 2 * MIB_2 + 0x3000, Descriptor.STAGE2_RAM);
+                break;
+            } catch (MappingException e) {
+                failures++;
+                assertSame(Reason.OUT_OF_MEMORY, e.reason());
+                assertEquals(before, contents(writer));
+                assertEquals(tables, writer.tables());
+                assertEquals(1 + tables, pages.count());
+            }
+        }
+        assertTrue(failures >= 4, "allocations: " + failures);
+        writer.unmap(0, 1L << 39);
+        assertEquals(0, writer.tables());
+        assertEquals(1, pages.count());
+    }
 }
