@@ -295,4 +295,19 @@ class TableWriterTest {
         assertEquals(0, writer.tables());
         assertEquals(1, pages.count());
     }
+
+    @Test
+    void typeAndAddressBitsOfTheAttributesAreIgnored() {
+        writer.map(GIB, OUT, GIB, Descriptor.STAGE2_RAM | 3 | 0xffff_f000L);
+        assertEquals(OUT | Descriptor.STAGE2_RAM | 1, contents(writer).get(GIB));
+        assertEquals(30, log2Size(GIB));
+    }
+
+    @Test
+    void outputsThatADescriptorCannotHoldAreRefused() {
+        TableWriter wide = writer(new Geometry(Granule.KIB_4, 0, 48, 52));
+        assertSame(Reason.OUTPUT_SIZE, refused(() -> wide.map(0, 1L << 48, 0x1000, Descriptor.STAGE2_RAM)));
+        wide.map(0, (1L << 48) - 0x1000, 0x1000, Descriptor.STAGE2_RAM);
+        assertEquals((1L << 48) - 1, wide.resolve(0xfff));
+    }
 }
