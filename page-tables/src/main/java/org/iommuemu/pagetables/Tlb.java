@@ -127,8 +127,12 @@ public final class Tlb {
         }
         long offset = (1L << log2Size) - 1 & 0x000f_ffff_ffff_f000L;
         sizes.getAndUpdate(seen -> seen | 1L << log2Size);
-        boolean current = epoch.get() == before;
-        LONGS.setOpaque(table, slot + 1, current ? key : 0L);
+        // After the entry is locked: an invalidation that is not seen here will find it locked, and wait.
+        if (epoch.get() != before) {
+            LONGS.setRelease(table, slot, stamp + (2L << 32)); // What was here stays.
+            return;
+        }
+        LONGS.setOpaque(table, slot + 1, key);
         LONGS.setOpaque(table, slot + 2, owner(space, asid, global));
         LONGS.setOpaque(table, slot + 3, value - (input & offset));
         LONGS.setRelease(table, slot, (stamp >>> 32) + 2 << 32 | entryGeneration & 0xffffffffL);

@@ -224,4 +224,14 @@ class TlbTest {
         assertThrows(IllegalArgumentException.class, () -> new Tlb(0, 1));
         assertThrows(IllegalArgumentException.class, () -> new Tlb(4, 0));
     }
+
+    @Test
+    void aWalkThatAnInvalidationOvertookEvictsNothing() {
+        Tlb one = new Tlb(1, 1);
+        long before = one.epoch();
+        one.invalidateAsid(1, 9);
+        one.fill(1, 5, VA, local(0x1000, 12), one.epoch());
+        one.fill(1, 5, VA + 0x1000, local(0x2000, 12), before);
+        assertEquals(local(0x1000, 12), one.lookUp(1, 5, VA));
+    }
 }
