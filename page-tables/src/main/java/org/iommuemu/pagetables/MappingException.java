@@ -1,6 +1,6 @@
 package org.iommuemu.pagetables;
 
-/** Why a table could not be changed as asked. The table is as it was before. */
+/** Why a table could not be changed as asked. It translates as before; blocks may have been split into smaller ones. */
 public final class MappingException extends RuntimeException {
     private static final long serialVersionUID = 1;
 

@@ -44,9 +44,11 @@ public final class TableWalk {
         nonSecureOnly = builder.nonSecureOnly;
         mair = builder.mair;
         next = builder.next;
-        // A table is aligned to its size, and to 64 bytes at least; lower bits are not part of the address (D8.2.5).
-        int tableBits = Math.max(inputBits - granule.entryShift(startLevel) + 3, 6);
-        base = builder.base & -1L << tableBits;
+        // A table is aligned to its size, and with addresses of 52 bits to 64 bytes at least; lower bits are not part
+        // of
+        // the address (D8.2.5).
+        int tableBits = inputBits - granule.entryShift(startLevel) + 3;
+        base = builder.base & -1L << (outputBits > 48 ? Math.max(tableBits, 6) : tableBits);
     }
 
     /** How a table is walked. What is not set is off, or 0. */
@@ -209,6 +211,9 @@ public final class TableWalk {
         if ((upper ? ~input : input) >>> inputBits != 0) {
             return fault(WalkResult.Kind.TRANSLATION, startLevel, input);
         }
+        if (base >>> outputBits != 0) {
+            return fault(WalkResult.Kind.ADDRESS_SIZE, startLevel, input);
+        }
         long table = base;
         long restrictions = 0;
         int level = startLevel;
@@ -271,10 +276,10 @@ public final class TableWalk {
         int shareability = (int) (descriptor >>> Descriptor.SH_SHIFT) & 3;
         if (stage2) {
             int attributes = stage2Attributes((int) (descriptor >>> Descriptor.MEM_ATTR_SHIFT) & 0xf);
-            return Translation.of(page, shift, attributes, shareability) | stage2Permissions(descriptor);
+            return translation(page, shift, attributes, shareability) | stage2Permissions(descriptor);
         }
         int index = (int) (descriptor >>> Descriptor.ATTR_INDX_SHIFT) & 7;
-        return Translation.of(page, shift, (int) (mair >>> 8 * index), shareability)
+        return translation(page, shift, (int) (mair >>> 8 * index) & 0xff, shareability)
                 | stage1Permissions(descriptor, hierarchical ? restrictions : 0)
                 | ((descriptor & Descriptor.NG) != 0 ? WalkResult.NG : 0);
     }
@@ -321,6 +326,12 @@ public final class TableWalk {
         return permissions;
     }
 
+    /** Device memory and what is cached nowhere is Outer Shareable, whatever the descriptor says (D8.6). */
+    private static long translation(long page, int log2Size, int attributes, int shareability) {
+        boolean uncached = attributes >>> 4 == 0 || attributes == 0x44;
+        return Translation.of(page, log2Size, attributes, uncached ? 2 : shareability);
+    }
+
     /** A stage 2 MemAttr field as a MAIR byte (Arm ARM, D8.5.5). */
     private static int stage2Attributes(int memAttr) {
         if (memAttr >>> 2 == 0) {
@@ -345,7 +356,7 @@ public final class TableWalk {
             shareability = 2;
         }
         int attributes = combineAttributes(Translation.attributes(first), Translation.attributes(second));
-        return Translation.of(Translation.address(second, 0), log2Size, attributes, shareability)
+        return translation(Translation.address(second, 0), log2Size, attributes, shareability)
                 | first & second & WalkResult.PERMISSIONS
                 | first & WalkResult.NG;
     }
@@ -358,13 +369,13 @@ public final class TableWalk {
         return combineCacheability(first >>> 4, second >>> 4) << 4 | combineCacheability(first & 0xf, second & 0xf);
     }
 
-    /** Non-cacheable wins over write-through over write-back; allocation hints are those of stage 1. */
+    /** Non-cacheable wins over write-through over write-back; allocation and transient hints are those of stage 1. */
     private static int combineCacheability(int first, int second) {
         if (first == 4 || second == 4) {
             return 4;
         }
         boolean writeThrough = (first & 4) == 0 || (second & 4) == 0;
-        return first & 3 | 8 | (writeThrough ? 0 : 4);
+        return writeThrough ? first & ~4 : first;
     }
 
     /** @param input the input address, which is the IPA of a stage 2 */

@@ -38,6 +38,11 @@ public final class TableWriter {
         }
     }
 
+    /** Width of the addresses that a descriptor holds, without FEAT_LPA and FEAT_LPA2. */
+    private static final int DESCRIPTOR_BITS = 48;
+
+    private static final long NOT_ATTRIBUTES = Descriptor.ADDRESS | Descriptor.TABLE | Descriptor.VALID;
+
     private final PhysicalMemory memory;
     private final PageAllocator allocator;
     private final Geometry geometry;
@@ -85,7 +90,8 @@ public final class TableWriter {
      * @param input first input address
      * @param output first output address
      * @param size in bytes
-     * @param attributes bits of the leaf descriptors, see {@link Descriptor}; type and address are filled in
+     * @param attributes bits of the leaf descriptors, see {@link Descriptor}; type and address are filled in, whatever
+     *     is there
      * @throws MappingException and leaves the table as it was, see {@link MappingException.Reason}
      */
     public void map(long input, long output, long size, long attributes) {
@@ -93,7 +99,7 @@ public final class TableWriter {
         if ((output & granule.bytes() - 1) != 0) {
             throw new MappingException(MappingException.Reason.MISALIGNED, input, size);
         }
-        if (output < 0 || output + size - 1 >>> geometry.outputBits() != 0) {
+        if (output < 0 || output + size - 1 >>> Math.min(geometry.outputBits(), DESCRIPTOR_BITS) != 0) {
             throw new MappingException(MappingException.Reason.OUTPUT_SIZE, input, size);
         }
         long done = 0;
@@ -102,8 +108,10 @@ public final class TableWriter {
                 done += mapOne(input + done, output + done, size - done, attributes);
             }
         } catch (MappingException e) {
-            if (done > 0) {
-                unmap(input, done);
+            // Where memory ran out, the tables on the way there may be new and empty: one page more takes them along.
+            long undo = done + (e.reason() == MappingException.Reason.OUT_OF_MEMORY ? granule.bytes() : 0);
+            if (undo > 0) {
+                unmap(input, undo);
             }
             throw new MappingException(e.reason(), input, size);
         }
@@ -178,7 +186,7 @@ public final class TableWriter {
             boolean fits = ((input | output) & bytes - 1) == 0 && left >= bytes;
             if (level == 3 || fits && granule.hasBlocks(level)) {
                 if ((descriptor & Descriptor.VALID) == 0) {
-                    memory.write64(entry, output | attributes | leafType(level));
+                    memory.write64(entry, output | attributes & ~NOT_ATTRIBUTES | leafType(level));
                     return bytes;
                 }
                 if (isLeaf(descriptor, level)) {
@@ -238,7 +246,7 @@ public final class TableWriter {
      * Clears the leaves of a range, and the entries of tables that have become empty.
      *
      * @param emptied gets the tables to free
-     * @return whether anything was mapped
+     * @return whether any entry was cleared
      */
     private boolean unmap(long table, int level, long from, long to, List<Long> emptied) {
         boolean changed = false;
@@ -258,6 +266,7 @@ public final class TableWriter {
                 if (isEmpty(below)) {
                     memory.write64(entry, 0);
                     emptied.add(below);
+                    changed = true;
                 }
             }
         }

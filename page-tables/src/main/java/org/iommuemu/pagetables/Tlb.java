@@ -33,7 +33,7 @@ public final class Tlb {
     private final int sets;
     private final int ways;
     private final AtomicLong epoch = new AtomicLong();
-    /** Bit n: an entry of size 2^n has been cached since the last full invalidation. */
+    /** Bit n: an entry of size 2^n has been cached at some time. Only grows; there are few sizes. */
     private final AtomicLong sizes = new AtomicLong();
 
     /** Generations only grow, so the sum of those that concern an entry is equal only while none has changed. */
@@ -125,10 +125,16 @@ public final class Tlb {
         if ((stamp & 1L << 32) != 0 || !LONGS.compareAndSet(table, slot, stamp, stamp + (1L << 32))) {
             return; // Another thread is writing here; caching is never a duty.
         }
+        // The CAS orders its load before what follows, but its store only with this fence (Arm's CASAL does not).
+        VarHandle.storeStoreFence();
         long offset = (1L << log2Size) - 1 & 0x000f_ffff_ffff_f000L;
         sizes.getAndUpdate(seen -> seen | 1L << log2Size);
-        boolean current = epoch.get() == before;
-        LONGS.setOpaque(table, slot + 1, current ? key : 0L);
+        // After the entry is locked: an invalidation that is not seen here will find it locked, and wait.
+        if (epoch.get() != before) {
+            LONGS.setRelease(table, slot, stamp + (2L << 32)); // What was here stays.
+            return;
+        }
+        LONGS.setOpaque(table, slot + 1, key);
         LONGS.setOpaque(table, slot + 2, owner(space, asid, global));
         LONGS.setOpaque(table, slot + 3, value - (input & offset));
         LONGS.setRelease(table, slot, (stamp >>> 32) + 2 << 32 | entryGeneration & 0xffffffffL);
@@ -190,6 +196,7 @@ public final class Tlb {
                     return;
                 }
             } else if (LONGS.compareAndSet(table, slot, stamp, stamp + (1L << 32))) {
+                VarHandle.storeStoreFence(); // As in fill.
                 LONGS.setOpaque(table, slot + 1, 0L);
                 LONGS.setRelease(table, slot, stamp + (2L << 32));
                 return;

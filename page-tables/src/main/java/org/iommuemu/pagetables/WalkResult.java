@@ -90,12 +90,12 @@ public final class WalkResult {
     }
 
     /**
-     * Whether a success permits an access.
+     * Whether a success permits an access. A write is one of data, also from a master that fetches instructions.
      *
      * @param access bits of {@link Access}
      */
     public static boolean permits(long result, int access) {
-        long need = (access & Access.INSTRUCTION) != 0 ? UX : (access & Access.WRITE) != 0 ? UW : UR;
+        long need = (access & Access.WRITE) != 0 ? UW : (access & Access.INSTRUCTION) != 0 ? UX : UR;
         return (result & ((access & Access.PRIVILEGED) != 0 ? need << 3 : need)) != 0;
     }
 

@@ -1,0 +1,442 @@
+package org.iommuemu.pagetables;
+
+import java.util.EnumSet;
+import java.util.Set;
+import java.util.function.LongUnaryOperator;
+
+/**
+ * Translation table walks told as plainly as the Arm ARM tells them (D8.2 to D8.6), to compare {@link TableWalk} with:
+ * one step after the other, every field by its bit numbers, structures instead of packed values. Shares no code with what
+ * it checks.
+ */
+final class PlainWalk {
+    enum Cause {
+        TRANSLATION,
+        ADDRESS_SIZE,
+        ACCESS_FLAG,
+        PERMISSION,
+        EXTERNAL_ABORT,
+        SECURITY
+    }
+
+    enum Right {
+        USER_READ,
+        USER_WRITE,
+        USER_EXECUTE,
+        KERNEL_READ,
+        KERNEL_WRITE,
+        KERNEL_EXECUTE
+    }
+
+    enum Type {
+        DEVICE,
+        NORMAL
+    }
+
+    enum Cache {
+        NON_CACHEABLE,
+        WRITE_THROUGH,
+        WRITE_BACK
+    }
+
+    /** Inner or outer cacheability, with the hints. */
+    record Cacheability(Cache cache, boolean transientHint, int readWriteAllocate) {}
+
+    /** Memory attributes; the device type is 0 to 3: nGnRnE, nGnRE, nGRE, GRE. */
+    record Attributes(Type type, int device, Cacheability outer, Cacheability inner) {}
+
+    /** What came of a walk; a fault if the cause is not null. */
+    record Outcome(
+            Cause cause,
+            int level,
+            boolean stage2,
+            boolean tableWalk,
+            long faultAddress,
+            long address,
+            int log2Size,
+            Set<Right> rights,
+            int mair,
+            int shareability,
+            boolean notGlobal) {}
+
+    /** How one stage is configured. */
+    static final class Stage {
+        boolean second;
+        int pageBits;
+        int startLevel;
+        int inputBits;
+        int outputBits;
+        long base;
+        boolean upper;
+        boolean bigEndian;
+        boolean accessFlagDisabled;
+        boolean hierarchyDisabled;
+        boolean onePrivilege;
+        boolean wxn;
+        boolean pan;
+        boolean nonSecureOnly;
+        final int[] mair = new int[8];
+        /** The stage 2 of a stage 1, or null. */
+        Stage over;
+    }
+
+    /** What is at an address: the eight bytes as a little-endian number, or null where nothing answers. */
+    interface Memory {
+        Long read(long address, Stage stage, int level);
+    }
+
+    /** A stage's own result, before it is combined with another. */
+    private record Leaf(
+            long output, int log2Size, Set<Right> rights, Attributes attributes, int shareability, boolean notGlobal) {}
+
+    private static final class Fault extends Exception {
+        private static final long serialVersionUID = 1;
+        final Cause cause;
+        final int level;
+        final boolean stage2;
+        boolean tableWalk;
+        final long address;
+
+        Fault(Cause cause, int level, boolean stage2, long address) {
+            this.cause = cause;
+            this.level = level;
+            this.stage2 = stage2;
+            this.address = address;
+        }
+    }
+
+    /** The architecture reserves an encoding that the walk met: what comes of it is not defined. */
+    static final class Reserved extends RuntimeException {
+        private static final long serialVersionUID = 1;
+    }
+
+    private final Memory memory;
+
+    PlainWalk(Memory memory) {
+        this.memory = memory;
+    }
+
+    Outcome translate(Stage first, long input, boolean privileged, boolean write, boolean instruction) {
+        try {
+            // Writes are never instruction fetches.
+            boolean fetch = instruction && !write;
+            Leaf leaf = translateOneStage(first, input, privileged, write, fetch);
+            if (first.over != null) {
+                Leaf below = translateOneStage(first.over, leaf.output, privileged, write, fetch);
+                leaf = combine(leaf, below);
+            }
+            return new Outcome(
+                    null,
+                    0,
+                    false,
+                    false,
+                    0,
+                    leaf.output,
+                    leaf.log2Size,
+                    leaf.rights,
+                    encode(leaf.attributes),
+                    effectiveShareability(leaf.attributes, leaf.shareability),
+                    leaf.notGlobal);
+        } catch (Fault f) {
+            return new Outcome(f.cause, f.level, f.stage2, f.tableWalk, f.address, 0, 0, Set.of(), 0, 0, false);
+        }
+    }
+
+    private Leaf translateOneStage(Stage s, long input, boolean privileged, boolean write, boolean fetch) throws Fault {
+        // The input must lie in the half that the table translates: all bits above its size alike.
+        for (int bit = s.inputBits; bit < 64; bit++) {
+            if (bit(input, bit) != s.upper) {
+                throw new Fault(Cause.TRANSLATION, s.startLevel, s.second, input);
+            }
+        }
+        // A table is aligned to its size; with addresses of 52 bits to 64 bytes at least.
+        int bitsPerLevel = s.pageBits - 3;
+        int lowest = s.pageBits + (3 - s.startLevel) * bitsPerLevel;
+        int entries = 1;
+        for (int bit = lowest; bit < s.inputBits; bit++) {
+            entries = entries * 2;
+        }
+        int alignment = entries * 8;
+        if (s.outputBits > 48 && alignment < 64) {
+            alignment = 64;
+        }
+        long table = s.base / alignment * alignment;
+        if (tooLarge(table, s.outputBits)) {
+            throw new Fault(Cause.ADDRESS_SIZE, s.startLevel, s.second, input);
+        }
+        boolean tablesForbidUser = false;
+        boolean tablesForbidWrites = false;
+        boolean tablesForbidUserExecute = false;
+        boolean tablesForbidKernelExecute = false;
+        for (int level = s.startLevel; true; level++) {
+            lowest = s.pageBits + (3 - level) * bitsPerLevel;
+            int highest = level == s.startLevel ? s.inputBits - 1 : lowest + bitsPerLevel - 1;
+            long address = table + bits(input, highest, lowest) * 8;
+            if (s.over != null) {
+                try {
+                    address = translateOneStage(s.over, address, false, false, false).output;
+                } catch (Fault f) {
+                    f.tableWalk = true;
+                    throw f;
+                }
+            }
+            Long read = memory.read(address, s, level);
+            if (read == null) {
+                throw new Fault(Cause.EXTERNAL_ABORT, level, s.second, address);
+            }
+            long descriptor = s.bigEndian ? swapped(read) : read;
+            boolean valid = bit(descriptor, 0);
+            boolean bit1 = bit(descriptor, 1);
+            boolean isPage = level == 3 && bit1;
+            boolean blocksHere = level == 2 || level == 1 && s.pageBits == 12;
+            boolean isBlock = level != 3 && !bit1 && blocksHere;
+            boolean isTable = level != 3 && bit1;
+            if (!valid || !isPage && !isBlock && !isTable) {
+                throw new Fault(Cause.TRANSLATION, level, s.second, input);
+            }
+            if (isTable) {
+                table = bits(descriptor, 47, s.pageBits) * power(s.pageBits);
+                if (tooLarge(table, s.outputBits)) {
+                    throw new Fault(Cause.ADDRESS_SIZE, level, s.second, input);
+                }
+                if (s.nonSecureOnly && !bit(descriptor, 63)) {
+                    throw new Fault(Cause.SECURITY, level, s.second, input);
+                }
+                if (!s.second && !s.hierarchyDisabled) {
+                    tablesForbidUser |= bit(descriptor, 61);
+                    tablesForbidWrites |= bit(descriptor, 62);
+                    tablesForbidUserExecute |= bit(descriptor, 60);
+                    tablesForbidKernelExecute |= bit(descriptor, 59);
+                }
+                continue;
+            }
+            long base = bits(descriptor, 47, lowest) * power(lowest);
+            if (tooLarge(base, s.outputBits)) {
+                throw new Fault(Cause.ADDRESS_SIZE, level, s.second, input);
+            }
+            if (s.nonSecureOnly && !bit(descriptor, 5)) {
+                throw new Fault(Cause.SECURITY, level, s.second, input);
+            }
+            if (!s.accessFlagDisabled && !bit(descriptor, 10)) {
+                throw new Fault(Cause.ACCESS_FLAG, level, s.second, input);
+            }
+            Set<Right> rights = s.second
+                    ? stage2Rights(descriptor)
+                    : stage1Rights(
+                            s,
+                            descriptor,
+                            tablesForbidUser,
+                            tablesForbidWrites,
+                            tablesForbidUserExecute,
+                            tablesForbidKernelExecute);
+            Right needed = fetch
+                    ? privileged ? Right.KERNEL_EXECUTE : Right.USER_EXECUTE
+                    : write
+                            ? privileged ? Right.KERNEL_WRITE : Right.USER_WRITE
+                            : privileged ? Right.KERNEL_READ : Right.USER_READ;
+            if (!rights.contains(needed)) {
+                throw new Fault(Cause.PERMISSION, level, s.second, input);
+            }
+            Attributes attributes = s.second
+                    ? decodeMemAttr((int) bits(descriptor, 5, 2))
+                    : decodeMair(s.mair[(int) bits(descriptor, 4, 2)]);
+            if (bits(descriptor, 9, 8) == 1) {
+                throw new Reserved();
+            }
+            return new Leaf(
+                    base + bits(input, lowest - 1, 0),
+                    lowest,
+                    rights,
+                    attributes,
+                    (int) bits(descriptor, 9, 8),
+                    !s.second && bit(descriptor, 11));
+        }
+    }
+
+    private static Set<Right> stage1Rights(
+            Stage s, long leaf, boolean noUser, boolean noWrites, boolean noUserExecute, boolean noKernelExecute) {
+        boolean kernelRead = true;
+        boolean kernelWrite = !bit(leaf, 7) && !noWrites;
+        boolean userRead;
+        boolean userWrite;
+        boolean userExecute;
+        boolean kernelExecute;
+        if (s.onePrivilege) {
+            // One Exception level: everything about it, AP[1], APTable[0], PXN and PXNTable mean nothing.
+            boolean execute = !bit(leaf, 54) && !noUserExecute && !(s.wxn && kernelWrite);
+            userRead = true;
+            userWrite = kernelWrite;
+            userExecute = execute;
+            kernelExecute = execute;
+        } else {
+            userRead = bit(leaf, 6) && !noUser;
+            userWrite = userRead && kernelWrite;
+            userExecute = !bit(leaf, 54) && !noUserExecute;
+            kernelExecute = !bit(leaf, 53) && !noKernelExecute;
+            if (userWrite) {
+                kernelExecute = false;
+            }
+            if (s.wxn && userWrite) {
+                userExecute = false;
+            }
+            if (s.wxn && kernelWrite) {
+                kernelExecute = false;
+            }
+            if (s.pan && userRead) {
+                kernelRead = false;
+                kernelWrite = false;
+            }
+        }
+        Set<Right> rights = EnumSet.noneOf(Right.class);
+        put(rights, Right.USER_READ, userRead);
+        put(rights, Right.USER_WRITE, userWrite);
+        put(rights, Right.USER_EXECUTE, userExecute);
+        put(rights, Right.KERNEL_READ, kernelRead);
+        put(rights, Right.KERNEL_WRITE, kernelWrite);
+        put(rights, Right.KERNEL_EXECUTE, kernelExecute);
+        return rights;
+    }
+
+    private static Set<Right> stage2Rights(long leaf) {
+        Set<Right> rights = EnumSet.noneOf(Right.class);
+        put(rights, Right.USER_READ, bit(leaf, 6));
+        put(rights, Right.KERNEL_READ, bit(leaf, 6));
+        put(rights, Right.USER_WRITE, bit(leaf, 7));
+        put(rights, Right.KERNEL_WRITE, bit(leaf, 7));
+        put(rights, Right.USER_EXECUTE, !bit(leaf, 54));
+        put(rights, Right.KERNEL_EXECUTE, !bit(leaf, 54));
+        return rights;
+    }
+
+    private static void put(Set<Right> rights, Right right, boolean granted) {
+        if (granted) {
+            rights.add(right);
+        }
+    }
+
+    private static Leaf combine(Leaf first, Leaf second) {
+        Set<Right> both = EnumSet.noneOf(Right.class);
+        for (Right right : first.rights) {
+            put(both, right, second.rights.contains(right));
+        }
+        Attributes a = first.attributes;
+        Attributes b = second.attributes;
+        Attributes combined;
+        if (a.type == Type.DEVICE && b.type == Type.DEVICE) {
+            combined = a.device < b.device ? a : b;
+        } else if (a.type == Type.DEVICE) {
+            combined = a;
+        } else if (b.type == Type.DEVICE) {
+            combined = b;
+        } else {
+            combined = new Attributes(Type.NORMAL, 0, weaker(a.outer, b.outer), weaker(a.inner, b.inner));
+        }
+        int shareability;
+        if (first.shareability == 2 || second.shareability == 2) {
+            shareability = 2;
+        } else if (first.shareability == 3 || second.shareability == 3) {
+            shareability = 3;
+        } else {
+            shareability = 0;
+        }
+        int log2Size = first.log2Size < second.log2Size ? first.log2Size : second.log2Size;
+        return new Leaf(second.output, log2Size, both, combined, shareability, first.notGlobal);
+    }
+
+    /** Stage 2 has no say in the hints. */
+    private static Cacheability weaker(Cacheability first, Cacheability second) {
+        Cache cache = first.cache.compareTo(second.cache) < 0 ? first.cache : second.cache;
+        return cache == Cache.NON_CACHEABLE
+                ? new Cacheability(cache, false, 0)
+                : new Cacheability(cache, first.transientHint, first.readWriteAllocate);
+    }
+
+    /** Device memory and what is cached nowhere is Outer Shareable, whatever the descriptor says. */
+    private static int effectiveShareability(Attributes a, int shareability) {
+        boolean uncached =
+                a.type == Type.DEVICE || a.outer.cache == Cache.NON_CACHEABLE && a.inner.cache == Cache.NON_CACHEABLE;
+        return uncached ? 2 : shareability;
+    }
+
+    private static Attributes decodeMair(int mair) {
+        if (mair < 16) {
+            return new Attributes(Type.DEVICE, mair / 4, null, null);
+        }
+        return new Attributes(Type.NORMAL, 0, decodeNibble(mair / 16), decodeNibble(mair % 16));
+    }
+
+    private static Cacheability decodeNibble(int nibble) {
+        int hints = nibble % 4;
+        return switch (nibble / 4) {
+            case 0 -> new Cacheability(Cache.WRITE_THROUGH, true, hints);
+            case 1 ->
+                hints == 0
+                        ? new Cacheability(Cache.NON_CACHEABLE, false, 0)
+                        : new Cacheability(Cache.WRITE_BACK, true, hints);
+            case 2 -> new Cacheability(Cache.WRITE_THROUGH, false, hints);
+            default -> new Cacheability(Cache.WRITE_BACK, false, hints);
+        };
+    }
+
+    private static Attributes decodeMemAttr(int memAttr) {
+        if (memAttr < 4) {
+            return new Attributes(Type.DEVICE, memAttr, null, null);
+        }
+        return new Attributes(Type.NORMAL, 0, decodeHalf(memAttr / 4), decodeHalf(memAttr % 4));
+    }
+
+    private static Cacheability decodeHalf(int half) {
+        return switch (half) {
+            case 1 -> new Cacheability(Cache.NON_CACHEABLE, false, 0);
+            case 2 -> new Cacheability(Cache.WRITE_THROUGH, false, 3);
+            case 3 -> new Cacheability(Cache.WRITE_BACK, false, 3);
+            default -> throw new Reserved();
+        };
+    }
+
+    private static int encode(Attributes a) {
+        return a.type == Type.DEVICE ? a.device * 4 : encode(a.outer) * 16 + encode(a.inner);
+    }
+
+    private static int encode(Cacheability c) {
+        return switch (c.cache) {
+            case NON_CACHEABLE -> 4;
+            case WRITE_THROUGH -> (c.transientHint ? 0 : 8) + c.readWriteAllocate;
+            case WRITE_BACK -> (c.transientHint ? 4 : 12) + c.readWriteAllocate;
+        };
+    }
+
+    private static boolean bit(long value, int number) {
+        return (value >>> number) % 2 != 0;
+    }
+
+    /** Bits high to low of a value as a number; none if high is below low. */
+    private static long bits(long value, int high, int low) {
+        long result = 0;
+        for (int number = high; number >= low; number--) {
+            result = result * 2 + (bit(value, number) ? 1 : 0);
+        }
+        return result;
+    }
+
+    private static long power(int exponent) {
+        long result = 1;
+        for (int i = 0; i < exponent; i++) {
+            result = result * 2;
+        }
+        return result;
+    }
+
+    private static boolean tooLarge(long address, int bits) {
+        return address >= power(bits);
+    }
+
+    private static long swapped(long value) {
+        LongUnaryOperator octet = n -> bits(value, (int) n * 8 + 7, (int) n * 8);
+        long result = 0;
+        for (int n = 0; n < 8; n++) {
+            result = result * 256 + octet.applyAsLong(n);
+        }
+        return result;
+    }
+}

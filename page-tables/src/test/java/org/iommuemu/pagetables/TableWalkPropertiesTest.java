@@ -1,0 +1,324 @@
+package org.iommuemu.pagetables;
+
+import static org.junit.jupiter.api.Assertions.assertEquals;
+import static org.junit.jupiter.api.Assertions.assertTrue;
+
+import java.util.EnumMap;
+import java.util.HashMap;
+import java.util.Map;
+import java.util.SplittableRandom;
+import net.jqwik.api.EdgeCasesMode;
+import net.jqwik.api.ForAll;
+import net.jqwik.api.Property;
+import net.jqwik.api.ShrinkingMode;
+import net.jqwik.api.lifecycle.AfterContainer;
+import org.iommuemu.mmio.Access;
+import org.iommuemu.mmio.PhysicalMemory;
+import org.iommuemu.mmio.Translation;
+import org.iommuemu.pagetables.PlainWalk.Cause;
+import org.iommuemu.pagetables.PlainWalk.Outcome;
+import org.iommuemu.pagetables.PlainWalk.Right;
+import org.iommuemu.pagetables.PlainWalk.Stage;
+
+/**
+ * {@link TableWalk} agrees with {@link PlainWalk} about random tables. The tables come into being while the plain walk
+ * reads them: whenever it meets an entry for the first time, a descriptor is made up, mostly a plausible one, so that
+ * walks of all depths end in all ways.
+ */
+class TableWalkPropertiesTest {
+    private static final int[] PAGE_BITS = {12, 14, 16};
+    private static final int[] OUTPUT_BITS = {32, 36, 40, 42, 44, 48, 48, 48, 52};
+    private static final long[] BANKS = {0x4000_0000L, 1L << 36, 1L << 44};
+    private static final long[] BANK_SIZES = {1L << 30, 1L << 34, 1L << 40};
+
+    private static PhysicalMemory memory = newMemory();
+    private static final Map<Cause, Integer> CAUSES = new EnumMap<>(Cause.class);
+    private static int successes;
+    private static int stage2Faults;
+    private static int reserved;
+    private static int tableWalkFaults;
+
+    private final Map<Long, Long> written = new HashMap<>();
+    private SplittableRandom random;
+
+    private static PhysicalMemory newMemory() {
+        PhysicalMemory fresh = new PhysicalMemory();
+        for (int i = 0; i < BANKS.length; i++) {
+            fresh.addRam(BANKS[i], BANK_SIZES[i]);
+        }
+        return fresh;
+    }
+
+    @Property(tries = 30_000, edgeCases = EdgeCasesMode.NONE, shrinking = ShrinkingMode.OFF)
+    void everyWalkAgreesWithThePlainOne(@ForAll long seed) {
+        random = new SplittableRandom(seed);
+        if (memory.touchedBytes() > 64 << 20) {
+            memory = newMemory();
+        }
+        boolean nested = random.nextInt(3) == 0;
+        Stage first = nested || random.nextBoolean() ? stage1() : stage2();
+        first.over = nested ? stage2() : null;
+        if (nested) {
+            // Its tables are at intermediate addresses.
+            first.base = address(first.over.inputBits, 0);
+        }
+        try {
+            TableWalk walk = build(first);
+            for (int i = 0; i < 4; i++) {
+                long input = input(first);
+                int access = random.nextInt(8);
+                try {
+                    Outcome expected = new PlainWalk(this::read)
+                            .translate(
+                                    first,
+                                    input,
+                                    (access & Access.PRIVILEGED) != 0,
+                                    (access & Access.WRITE) != 0,
+                                    (access & Access.INSTRUCTION) != 0);
+                    compare(expected, walk.walk(input, access), first, input, access);
+                } catch (PlainWalk.Reserved e) {
+                    reserved++;
+                    walk.walk(input, access); // Whatever it is, it is a value.
+                }
+            }
+        } finally {
+            for (long address : written.keySet()) {
+                memory.write64(address, 0);
+            }
+            written.clear();
+        }
+    }
+
+    /** The property above says little if its walks all end alike. */
+    @AfterContainer
+    static void everyEndWasMetOften() {
+        for (Cause cause : Cause.values()) {
+            assertTrue(CAUSES.getOrDefault(cause, 0) > 1000, () -> cause + " in " + CAUSES);
+        }
+        assertTrue(successes > 20_000, "successes: " + successes);
+        assertTrue(reserved < 2000, "reserved: " + reserved);
+        assertTrue(stage2Faults > 5000 && tableWalkFaults > 5000, stage2Faults + ", " + tableWalkFaults);
+    }
+
+    private void compare(Outcome expected, long result, Stage stage, long input, int access) {
+        String where =
+                "input %x access %d page bits %d start %d input bits %d output bits %d, second %s, over %s: %s, got %x"
+                        .formatted(
+                                input,
+                                access,
+                                stage.pageBits,
+                                stage.startLevel,
+                                stage.inputBits,
+                                stage.outputBits,
+                                stage.second,
+                                stage.over != null,
+                                expected,
+                                result);
+        if (expected.cause() != null) {
+            CAUSES.merge(expected.cause(), 1, Integer::sum);
+            stage2Faults += expected.stage2() ? 1 : 0;
+            tableWalkFaults += expected.tableWalk() ? 1 : 0;
+            assertTrue(WalkResult.isFault(result), where);
+            assertEquals(expected.cause().name(), WalkResult.kind(result).name(), where);
+            assertEquals(expected.level(), WalkResult.level(result), where);
+            assertEquals(expected.stage2(), WalkResult.isStage2(result), where);
+            assertEquals(expected.tableWalk(), WalkResult.isTableWalk(result), where);
+            assertEquals(expected.faultAddress() & 0x000f_ffff_ffff_fff8L, WalkResult.address(result), where);
+            return;
+        }
+        successes++;
+        assertTrue(!WalkResult.isFault(result) && Translation.translated(result), where);
+        assertEquals(expected.address(), Translation.address(result, input), where);
+        assertEquals(expected.log2Size(), Translation.log2Size(result), where);
+        assertEquals(expected.mair(), Translation.attributes(result), where);
+        assertEquals(expected.shareability(), Translation.shareability(result), where);
+        assertEquals(expected.notGlobal(), WalkResult.isNotGlobal(result), where);
+        for (Right right : Right.values()) {
+            int kind = right.ordinal() >= 3 ? Access.PRIVILEGED : 0;
+            kind |= switch (right.ordinal() % 3) {
+                case 0 -> Access.READ;
+                case 1 -> Access.WRITE;
+                default -> Access.INSTRUCTION;
+            };
+            assertEquals(expected.rights().contains(right), WalkResult.permits(result, kind), right + ", " + where);
+        }
+    }
+
+    private TableWalk build(Stage s) {
+        Granule granule = Granule.values()[(s.pageBits - 12) / 2];
+        TableWalk.Builder builder;
+        if (s.second) {
+            builder = TableWalk.stage2(memory, granule, s.base, s.inputBits, s.outputBits, s.startLevel);
+        } else {
+            builder = TableWalk.stage1(memory, granule, s.base, s.inputBits, s.outputBits);
+        }
+        long mair = 0;
+        for (int i = 7; i >= 0; i--) {
+            mair = mair << 8 | s.mair[i];
+        }
+        return builder.upper(s.upper)
+                .bigEndian(s.bigEndian)
+                .accessFlagFaults(!s.accessFlagDisabled)
+                .hierarchical(!s.hierarchyDisabled)
+                .onePrivilegeLevel(s.onePrivilege)
+                .wxn(s.wxn)
+                .pan(s.pan)
+                .nonSecureOnly(s.nonSecureOnly)
+                .mair(mair)
+                .over(s.over == null ? null : build(s.over))
+                .build();
+    }
+
+    private Stage stage1() {
+        Stage s = new Stage();
+        common(s);
+        s.inputBits = 64 - (16 + random.nextInt(s.pageBits == 16 ? 32 : 33));
+        // The fewest levels that reach.
+        s.startLevel = 3;
+        while (s.pageBits + (4 - s.startLevel) * (s.pageBits - 3) < s.inputBits) {
+            s.startLevel--;
+        }
+        s.upper = random.nextInt(4) == 0;
+        s.hierarchyDisabled = random.nextInt(3) == 0;
+        s.onePrivilege = random.nextInt(4) == 0;
+        s.wxn = random.nextInt(3) == 0;
+        s.pan = random.nextInt(3) == 0;
+        s.nonSecureOnly = random.nextInt(3) == 0;
+        for (int i = 0; i < 8; i++) {
+            s.mair[i] = random.nextInt(4) == 0
+                    ? random.nextInt(4) * 4
+                    : (1 + random.nextInt(15)) * 16 + 1 + random.nextInt(15);
+        }
+        return s;
+    }
+
+    private Stage stage2() {
+        Stage s = new Stage();
+        s.second = true;
+        common(s);
+        do {
+            s.inputBits = 64 - (16 + random.nextInt(32));
+            s.startLevel = random.nextInt(4);
+            // At least one bit, at most 16 tables.
+        } while (levelInputBits(s) < 1 || levelInputBits(s) > s.pageBits - 3 + 4);
+        return s;
+    }
+
+    private static int levelInputBits(Stage s) {
+        return s.inputBits - (s.pageBits + (3 - s.startLevel) * (s.pageBits - 3));
+    }
+
+    private void common(Stage s) {
+        s.pageBits = PAGE_BITS[random.nextInt(3)];
+        s.outputBits = OUTPUT_BITS[random.nextInt(OUTPUT_BITS.length)];
+        s.base = address(s.outputBits, 0);
+        s.bigEndian = random.nextInt(4) == 0;
+        s.accessFlagDisabled = random.nextInt(4) == 0;
+    }
+
+    /** Mostly an address in RAM that fits, with few different offsets, so that memory stays small. */
+    private long address(int bits, int lowZeros) {
+        int kind = random.nextInt(40);
+        if (kind == 0) {
+            return random.nextLong() >>> 12 + random.nextInt(20);
+        }
+        if (kind == 1) {
+            return BANKS[2] << random.nextInt(4);
+        }
+        int bank = random.nextInt(3);
+        while (BANKS[bank] >= 1L << bits && bank > 0) {
+            bank--;
+        }
+        if (bits < 31) {
+            return (long) random.nextInt(8) << 12;
+        }
+        long offset = (long) random.nextInt(4) << (random.nextBoolean() ? 12 : 21) | (long) random.nextInt(4) << 16;
+        if (random.nextInt(4) == 0) {
+            offset |= random.nextInt(16) << 4;
+        }
+        return BANKS[bank] + (offset >>> lowZeros << lowZeros);
+    }
+
+    private long input(Stage s) {
+        int kind = random.nextInt(30);
+        if (kind == 0) {
+            return random.nextLong();
+        }
+        long inside = 0;
+        for (int low = s.pageBits; low < s.inputBits; low += s.pageBits - 3) {
+            // Every index: first, second or last.
+            long index = random.nextInt(3);
+            inside |= (index == 2 ? -1L : index) << low;
+        }
+        inside ^= random.nextInt(1 << s.pageBits);
+        inside &= (1L << s.inputBits) - 1;
+        if (kind == 1) {
+            inside ^= 1L << s.inputBits + random.nextInt(64 - s.inputBits);
+        }
+        return s.upper ? inside | -1L << s.inputBits : inside;
+    }
+
+    /** The plain walk's memory: what was written, or else a new descriptor. */
+    private Long read(long address, Stage stage, int level) {
+        boolean ram = false;
+        for (int i = 0; i < BANKS.length; i++) {
+            ram |= address >= BANKS[i] && address < BANKS[i] + BANK_SIZES[i];
+        }
+        if (!ram) {
+            return null;
+        }
+        return written.computeIfAbsent(address, a -> {
+            long descriptor = descriptor(stage, level);
+            long stored = stage.bigEndian ? Long.reverseBytes(descriptor) : descriptor;
+            memory.write64(a, stored);
+            return stored;
+        });
+    }
+
+    private long descriptor(Stage s, int level) {
+        int kind = random.nextInt(100);
+        if (kind < 2) {
+            return legalAttributes(s, random.nextLong());
+        }
+        // All that is not type or address is random; then what would end most walks early is made rare.
+        long descriptor = random.nextLong() & ~0x0000_ffff_ffff_f003L;
+        int rare = random.nextInt(12);
+        if (rare != 0) {
+            descriptor |= 1L << 10;
+        }
+        if (rare != 1 && s.nonSecureOnly) {
+            descriptor |= 1L << 63 | 1L << 5;
+        }
+        if (random.nextInt(3) != 0) {
+            // Readable by all: at stage 1 AP[1], at stage 2 S2AP[0]; and no table that takes it back.
+            descriptor |= 1L << 6;
+            descriptor &= ~(1L << 61);
+        }
+        descriptor = legalAttributes(s, descriptor);
+        boolean table = level < 3 && (random.nextInt(3) != 0 || level == 0 || s.pageBits != 12 && level == 1);
+        int shift = s.pageBits + (3 - level) * (s.pageBits - 3);
+        int bits = s.over != null ? s.over.inputBits : s.outputBits;
+        long address = address(Math.min(bits, s.outputBits), table ? s.pageBits : shift);
+        if (!table && level < 3 && kind < 50) {
+            address = address >>> shift << shift;
+        }
+        descriptor |= address & 0x0000_ffff_ffff_f000L;
+        boolean wrongType = kind < 5;
+        return descriptor | (wrongType ? random.nextInt(4) : table || level == 3 ? 3 : 1);
+    }
+
+    /** Without encodings that the architecture reserves: what they do is not defined. */
+    private long legalAttributes(Stage s, long descriptor) {
+        long legal = descriptor;
+        if ((legal >>> 8 & 3) == 1) {
+            legal |= 1L << 9;
+        }
+        if (s.second && (legal >>> 4 & 3) != 0 && (legal >>> 2 & 3) == 0) {
+            legal |= 3L << 2;
+        }
+        if (s.second && s.over == null && random.nextInt(3) == 0) {
+            legal |= 0x3cL;
+        }
+        return legal;
+    }
+}
