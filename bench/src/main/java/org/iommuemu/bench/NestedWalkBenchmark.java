@@ -1,0 +1,46 @@
+package org.iommuemu.bench;
+
+import java.nio.ByteBuffer;
+import java.util.concurrent.TimeUnit;
+import org.openjdk.jmh.annotations.Benchmark;
+import org.openjdk.jmh.annotations.BenchmarkMode;
+import org.openjdk.jmh.annotations.Mode;
+import org.openjdk.jmh.annotations.OperationsPerInvocation;
+import org.openjdk.jmh.annotations.OutputTimeUnit;
+import org.openjdk.jmh.annotations.Scope;
+import org.openjdk.jmh.annotations.Setup;
+import org.openjdk.jmh.annotations.State;
+
+/**
+ * A stage 1 walk whose table addresses and output pass through stage 2, four levels each: 24 loads. Reference: as many
+ * dependent loads in C, which are six walks.
+ */
+@State(Scope.Benchmark)
+@BenchmarkMode(Mode.AverageTime)
+@OutputTimeUnit(TimeUnit.NANOSECONDS)
+@OperationsPerInvocation(Chain.STEPS)
+public class NestedWalkBenchmark {
+    private static final int WALKS = 6;
+
+    private TableSet tables;
+    private ByteBuffer image;
+
+    /** Writes the tables. */
+    @Setup
+    public void setUp() {
+        tables = new TableSet();
+        image = tables.image();
+    }
+
+    /** Stage 1 over stage 2. */
+    @Benchmark
+    public long nested() {
+        return TableSet.chain(tables.nested);
+    }
+
+    /** In C. */
+    @Benchmark
+    public long reference(Reference reference) {
+        return tables.reference(reference, image, WALKS * Chain.STEPS);
+    }
+}

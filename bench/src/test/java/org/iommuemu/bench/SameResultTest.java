@@ -1,0 +1,81 @@
+package org.iommuemu.bench;
+
+import static org.junit.jupiter.api.Assertions.assertEquals;
+import static org.junit.jupiter.api.Assertions.assertNotEquals;
+import static org.junit.jupiter.api.Assumptions.assumeTrue;
+
+import java.util.Arrays;
+import org.iommuemu.nativecode.ReferenceLoops;
+import org.junit.jupiter.api.BeforeEach;
+import org.junit.jupiter.api.Test;
+import org.junit.jupiter.params.ParameterizedTest;
+import org.junit.jupiter.params.provider.ValueSource;
+
+/** What is compared does the same work: Java and C end a chain at the same place. */
+class SameResultTest {
+    private final Reference reference = new Reference();
+
+    @BeforeEach
+    void loadReference() {
+        String reason = ReferenceLoops.unavailable().orElse("");
+        assumeTrue(reason.isEmpty(), reason);
+        reference.setUp();
+    }
+
+    @Test
+    void walks() {
+        WalkBenchmark benchmark = new WalkBenchmark();
+        benchmark.setUp();
+        long expected = benchmark.reference(reference);
+        assertNotEquals(ReferenceLoops.FAULT, expected);
+        assertEquals(expected, benchmark.stage1());
+        assertEquals(expected, benchmark.stage2());
+        NestedWalkBenchmark nested = new NestedWalkBenchmark();
+        nested.setUp();
+        assertNotEquals(ReferenceLoops.FAULT, nested.reference(reference));
+        assertEquals(expected, nested.nested());
+    }
+
+    @ParameterizedTest
+    @ValueSource(ints = {64, 4096})
+    void lookUps(int pages) {
+        TlbBenchmark benchmark = new TlbBenchmark();
+        benchmark.pages = pages;
+        benchmark.setUp();
+        assertNotEquals(ReferenceLoops.FAULT, benchmark.reference(reference));
+        assertEquals(benchmark.reference(reference), benchmark.lookUp());
+    }
+
+    @Test
+    void registerReads() {
+        RegisterBenchmark benchmark = new RegisterBenchmark();
+        benchmark.setUp();
+        benchmark.write();
+        assertNotEquals(ReferenceLoops.FAULT, benchmark.reference(reference));
+        assertEquals(benchmark.reference(reference), benchmark.read());
+    }
+
+    @ParameterizedTest
+    @ValueSource(ints = {16384, 1048576})
+    void memoryReads(int bytes) {
+        MemoryBenchmark benchmark = new MemoryBenchmark();
+        benchmark.bytes = bytes;
+        benchmark.setUp();
+        assertNotEquals(ReferenceLoops.FAULT, benchmark.reference(reference));
+        assertEquals(benchmark.reference(reference), benchmark.read64());
+    }
+
+    @Test
+    void aCycleMeetsEveryElement() {
+        int[] next = Chain.cycle(1000);
+        boolean[] met = new boolean[1000];
+        int at = 0;
+        for (int i = 0; i < 1000; i++) {
+            assertEquals(false, met[at]);
+            met[at] = true;
+            at = next[at];
+        }
+        assertEquals(0, at);
+        assertEquals(1000, Arrays.stream(next).distinct().count());
+    }
+}
