@@ -41,6 +41,9 @@ public final class BootRun {
     private final Iommus iommus;
     private final List<FaultReport> faults = new ArrayList<>();
 
+    /** Guest-physical address of the page that the masters' DMA goes to. */
+    private long window;
+
     private BootRun(Board board, BootOptions options, Log log) {
         this.board = board;
         this.options = options;
@@ -187,11 +190,29 @@ public final class BootRun {
                                 domain0.ioP2m().ipaBits(),
                                 domain0.ioP2m().root(),
                                 iommuOptions.sharePt() ? "shared with the IOMMUs" : "copied for the IOMMUs"));
+        openWindow(domain0);
         List<BootReport.MasterResult> results = new ArrayList<>();
         for (Master master : board.masters()) {
             results.add(use(domain0, master));
         }
         return results;
+    }
+
+    /**
+     * Maps a page near the end of the guest-physical space to RAM elsewhere, so that DMA which arrives was translated: the
+     * rest of domain 0 is mapped one to one.
+     */
+    private void openWindow(Domain domain) {
+        long physical = board.plan().domain0().get(0).base();
+        window = (1L << domain.ioP2m().ipaBits()) - PAGE;
+        while (window >= 0 && domain.resolve(window) != -1) {
+            window -= 1 << 30;
+        }
+        if (window < 0) {
+            window = physical; // RAM everywhere.
+        } else {
+            domain.mapRam(window, physical, PAGE);
+        }
     }
 
     private BootReport.MasterResult use(Domain domain, Master master) {
@@ -222,13 +243,8 @@ public final class BootRun {
         log.say(
                 dma.equals("ok") && fault != null ? Log.Level.INFO : Log.Level.ERROR,
                 SUBSYSTEM,
-                "%s: %s %s: dma %s, provoked fault %s"
-                        .formatted(
-                                device,
-                                iommu,
-                                ids.stream().map(Integer::toUnsignedString).toList(),
-                                dma,
-                                fault));
+                "%s behind %s: %d stream%s, dma %s, provoked fault %s"
+                        .formatted(device, iommu, ids.size(), ids.size() == 1 ? "" : "s", dma, fault));
         return new BootReport.MasterResult(
                 master.node().path(),
                 iommu,
@@ -240,7 +256,7 @@ public final class BootRun {
 
     /** Writes and reads a line of RAM as the master does, and looks at it where the P2M says it is. */
     private String transfer(Domain domain, DmaPort port, int id) {
-        long address = board.plan().domain0().get(0).base() + (id & 0xfL) * 64;
+        long address = window + (id & 0xfL) * 64;
         byte[] line = new byte[64];
         for (int i = 0; i < line.length; i++) {
             line[i] = (byte) (id * 31 + i);
@@ -270,7 +286,12 @@ public final class BootRun {
             log.error(SUBSYSTEM, "%s: %d reached the hypervisor's RAM".formatted(unit, id));
             return null;
         }
-        return takeFault(response + ", not reported");
+        String fault = takeFault(response + ", not reported");
+        if (!faults.isEmpty() && faults.get(faults.size() - 1).address() != heap.base()) {
+            log.error(SUBSYSTEM, "%s reports another address than 0x%x".formatted(unit, heap.base()));
+            return null;
+        }
+        return fault;
     }
 
     /** The fault that a driver reports once its interrupt is let in. */

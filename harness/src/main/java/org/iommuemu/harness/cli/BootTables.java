@@ -80,12 +80,13 @@ final class BootTables {
         return ConsoleLog.styled(
                 ansi,
                 allOk ? "green,bold" : "yellow,bold",
-                "BOOTED: %d of %d IOMMUs up, %d deferred, %d rounds; %d of %d masters' DMA ok"
+                "BOOTED: %d of %d IOMMUs up, %d deferred, %d round%s; %d of %d masters' DMA ok"
                         .formatted(
                                 up,
                                 report.iommus().size(),
                                 deferred,
                                 report.rounds(),
+                                report.rounds() == 1 ? "" : "s",
                                 ok,
                                 report.masters().size()));
     }

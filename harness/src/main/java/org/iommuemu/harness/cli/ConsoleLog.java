@@ -45,7 +45,7 @@ final class ConsoleLog implements Log {
         if (style == null || !ansi.enabled()) {
             return text;
         }
-        Ansi.IStyle[] styles = Ansi.Style.parse(style);
-        return Ansi.Style.on(styles) + text + Ansi.Style.off(styles);
+        // Not the "bold off" of Ansi.Style.off: 21 means double underline to most terminals.
+        return Ansi.Style.on(Ansi.Style.parse(style)) + text + Ansi.Style.reset.on();
     }
 }

@@ -107,7 +107,7 @@ class BootCommandTest {
         assertTrue(log.contains("round 1: 6 deferred"), log);
         assertTrue(log.contains("I/O virtualisation enabled"), log);
         assertTrue(log.contains("fault: /soc/iommu@e67b0000: TF address 0x"), log);
-        assertEquals("BOOTED: 7 of 7 IOMMUs up, 6 deferred, 1 rounds; 11 of 11 masters' DMA ok", lastLine());
+        assertEquals("BOOTED: 7 of 7 IOMMUs up, 6 deferred, 1 round; 11 of 11 masters' DMA ok", lastLine());
     }
 
     @Test
