@@ -20,7 +20,26 @@ sealed interface Configuration {
      */
     record Fault(Event event) implements Configuration {}
 
-    /** One or two stages translate. */
+    /**
+     * What becomes of faults (5.5).
+     *
+     * @param recordStage1 CD.R
+     * @param abortStage1 CD.A: abort, otherwise RAZ/WI
+     * @param recordStage2 STE.S2R
+     */
+    record FaultModel(boolean recordStage1, boolean abortStage1, boolean recordStage2) {}
+
+    /**
+     * One or two stages translate.
+     *
+     * @param stage1 whether stage 1 does
+     * @param tlb where its translations are cached, under {@code space} (a VMID) and {@code asid}
+     * @param lower the table of TTB0, or of stage 2; null if its walks are disabled (CD.EPD0)
+     * @param upper the table of TTB1; null if its walks are disabled (CD.EPD1), and not used without {@code twoRanges}
+     * @param twoRanges bit 55 selects the table
+     * @param topByteIgnored0 CD.TBI0
+     * @param topByteIgnored1 CD.TBI1
+     */
     record Context(
             boolean stage1,
             Tlb tlb,
@@ -31,11 +50,15 @@ sealed interface Configuration {
             boolean twoRanges,
             boolean topByteIgnored0,
             boolean topByteIgnored1,
-            boolean recordStage1,
-            boolean abortStage1,
-            boolean recordStage2,
+            FaultModel faults,
             Overrides overrides)
             implements Configuration {
+
+        /** Stage 2 alone. */
+        static Context stage2(Tlb tlb, int vmid, TableWalk walk, boolean recordStage2, Overrides overrides) {
+            FaultModel faults = new FaultModel(true, true, recordStage2);
+            return new Context(false, tlb, vmid, 0, walk, null, false, false, false, faults, overrides);
+        }
 
         /** The table for an input address; null if its walks are disabled (CD.EPD0, EPD1). */
         TableWalk table(long input) {

@@ -17,11 +17,12 @@ final class EventQueue {
         this.interrupts = interrupts;
     }
 
-    /** Records an event, or loses it: the queue is disabled, full, or its memory does not answer. */
+    /** Records an event, or loses it: the queue is not writable, or its memory does not answer. */
     void record(Event event) {
         synchronized (registers) {
-            if (!Registers.EVENTQEN.isSet(registers.get(Registers.CR0))) {
-                return;
+            if (!Registers.EVENTQEN.isSet(registers.get(Registers.CR0))
+                    || interrupts.isActive(GlobalError.EVENTQ_ABT_ERR)) {
+                return; // Not writable (7.2.1).
             }
             Queue queue = new Queue(registers.get(Registers.EVENTQ_BASE), features.eventqLog2Size(), 5, features.oas());
             long prod = registers.get(Registers.EVENTQ_PROD);

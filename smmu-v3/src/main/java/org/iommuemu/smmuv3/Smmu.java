@@ -54,7 +54,7 @@ public final class Smmu implements Translator {
      * @param features what it implements
      * @param bus where structures, tables and queues are, and where messages go
      * @param wires its wired interrupts
-     * @param misuse hears of accesses, structures and commands that break a rule of the architecture
+     * @param misuse hears, on any thread, of accesses, structures and commands that break a rule of the architecture
      */
     public Smmu(String name, SmmuFeatures features, Bus bus, Wires wires, MisuseListener misuse) {
         PhysicalMemory memory = bus.memory();

@@ -9,7 +9,8 @@ import org.iommuemu.pagetables.Granule;
  * through them what the model does. Immutable.
  *
  * <p>Not modelled yet, and so identified as absent: ATS, PRI, hardware update of Access flag and dirty state, stalling,
- * broadcast TLB maintenance, Secure state, VMSAv8-32 tables, ATOS, MPAM.
+ * broadcast TLB maintenance, Secure state, VMSAv8-32 tables, ATOS, MPAM. Two features that the architecture makes
+ * mandatory are absent too, and SMMU_IDR3 says so: XNX (with stage 2, from SMMUv3.1 on) and FWB (from SMMUv3.2 on).
  */
 public final class SmmuFeatures {
     /** Byte order of translation tables (SMMU_IDR0.TTENDIAN). */
@@ -121,7 +122,7 @@ public final class SmmuFeatures {
             granules = EnumSet.copyOf(other.granules);
         }
 
-        /** SMMU_AIDR: the {@code x} of SMMUv3.x, 1 to 3. */
+        /** SMMU_AIDR: the {@code x} of SMMUv3.x, 1 or 2. */
         public Builder architecture(int minor) {
             architecture = minor;
             return this;
@@ -265,7 +266,7 @@ public final class SmmuFeatures {
          * @throws IllegalArgumentException if no SMMU can be like this; the message says why
          */
         public SmmuFeatures build() {
-            refuse(architecture < 1 || architecture > 3, "SMMUv3.%d is not modelled", architecture);
+            refuse(architecture < 1 || architecture > 2, "SMMUv3.%d is not modelled", architecture);
             refuse(!stage1 && !stage2, "an SMMU without stage 1 and stage 2 translates nothing");
             refuse(hyp && !(stage1 && stage2), "HYP needs both stages (6.3.1)");
             refuse(asid16 && !stage1, "ASID16 without stage 1 (6.3.1)");
@@ -274,11 +275,13 @@ public final class SmmuFeatures {
             refuse(ssidSize < 0 || ssidSize > 20, "SSIDSIZE %d is not in 0 to 20", ssidSize);
             refuse(ssidSize > 0 && !stage1, "substreams without stage 1");
             refuse(twoLevelContextTable && ssidSize == 0, "CD2L without substreams");
-            refuse(!twoLevelStreamTable && sidSize >= 7, "SIDSIZE %d needs two-level stream tables (3.3.1)", sidSize);
+            refuse(!twoLevelStreamTable && sidSize >= 7, "SIDSIZE %d needs two-level stream tables (6.3.2)", sidSize);
             refuse(cmdqLog2Size < 0 || cmdqLog2Size > 19, "CMDQS %d is not in 0 to 19", cmdqLog2Size);
             refuse(eventqLog2Size < 0 || eventqLog2Size > 19, "EVENTQS %d is not in 0 to 19", eventqLog2Size);
             refuse(bbml < 0 || bbml > 2, "BBML %d is not in 0 to 2", bbml);
-            refuse(!ril && architecture >= 2, "RIL is mandatory from SMMUv3.2 on (4.4.1.1)");
+            refuse(!ril && architecture >= 2, "RIL is mandatory from SMMUv3.2 on (6.3.4)");
+            refuse(bbml == 0 && architecture >= 2, "BBML of 1 or 2 is mandatory from SMMUv3.2 on (6.3.4)");
+            refuse(!had && stage1, "HAD is mandatory with stage 1 from SMMUv3.1 on (6.3.4)");
             refuse(granules.isEmpty(), "no granule");
             refuse(addressSizeCode(oas) < 0, "OAS of %d bits: not one of 32, 36, 40, 42, 44, 48", oas);
             return new SmmuFeatures(new Builder(this));

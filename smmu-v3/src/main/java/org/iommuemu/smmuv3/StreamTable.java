@@ -129,20 +129,7 @@ final class StreamTable {
         if (stage2 == null) {
             return new Configuration.Bypass(overrides);
         }
-        return new Configuration.Context(
-                false,
-                tlbs.stage2(),
-                ste.s2Vmid(),
-                0,
-                stage2,
-                stage2,
-                false,
-                false,
-                false,
-                true,
-                true,
-                ste.s2R(),
-                overrides);
+        return Configuration.Context.stage2(tlbs.stage2(), ste.s2Vmid(), stage2, ste.s2R(), overrides);
     }
 
     private Configuration stage1(
@@ -208,9 +195,7 @@ final class StreamTable {
                 world != StreamWorld.NS_EL2,
                 cd.tbi(0),
                 cd.tbi(1),
-                cd.r(),
-                cd.a(),
-                ste.s2R(),
+                new Configuration.FaultModel(cd.r(), cd.a(), ste.s2R()),
                 overrides);
     }
 

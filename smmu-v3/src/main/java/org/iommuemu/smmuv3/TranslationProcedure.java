@@ -119,7 +119,7 @@ final class TranslationProcedure {
             return Translation.ABORT;
         }
         if (stage2) {
-            if (context.recordStage2()) {
+            if (context.faults().recordStage2()) {
                 events.record(event);
             }
             return Translation.ABORT;
@@ -129,10 +129,10 @@ final class TranslationProcedure {
 
     /** CD.R: whether to record; CD.A: whether the client sees an abort or RAZ/WI (5.5). */
     private long stage1Fault(Configuration.Context context, Event event) {
-        if (context.recordStage1()) {
+        if (context.faults().recordStage1()) {
             events.record(event);
         }
-        return context.abortStage1() ? Translation.ABORT : Translation.RAZ_WI;
+        return context.faults().abortStage1() ? Translation.ABORT : Translation.RAZ_WI;
     }
 
     private boolean isBeyondOutput(Transaction transaction) {

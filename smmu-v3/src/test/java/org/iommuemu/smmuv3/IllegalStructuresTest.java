@@ -146,6 +146,9 @@ class IllegalStructuresTest {
         refused("SSIDSIZE 21", SmmuFeatures.builder().ssidSize(21));
         refused("OAS of 43", SmmuFeatures.builder().oas(43));
         refused("no granule", SmmuFeatures.builder().granules(Set.of()));
+        refused("BBML", SmmuFeatures.builder().bbml(0));
+        refused("HAD", SmmuFeatures.builder().had(false));
+        refused("SMMUv3.3", SmmuFeatures.builder().architecture(3));
         refused("RIL", SmmuFeatures.builder().ril(false));
         SmmuFeatures.builder().granules(Set.of(Granule.KIB_64)).sidSize(0).build();
     }

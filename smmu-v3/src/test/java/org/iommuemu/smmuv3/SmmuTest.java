@@ -28,8 +28,11 @@ import org.iommuemu.mmio.MsiFrame;
 import org.iommuemu.mmio.Translation;
 import org.iommuemu.mmio.Translator;
 import org.iommuemu.pagetables.Descriptor;
+import org.iommuemu.pagetables.Granule;
 import org.iommuemu.pagetables.TableWriter;
 import org.junit.jupiter.api.Test;
+import org.junit.jupiter.params.ParameterizedTest;
+import org.junit.jupiter.params.provider.CsvSource;
 
 class SmmuTest {
     private static final int DEVICE = 8;
@@ -222,6 +225,32 @@ class SmmuTest {
         assertTrue(TestBoard.isStage2(event));
         assertEquals(CLASS_CD, TestBoard.faultClass(event));
         assertEquals(nested.cd, event[3]);
+    }
+
+    @ParameterizedTest
+    @CsvSource({
+        // granule, S2TG, S2SL0, start level, input bits
+        "KIB_4, 0, 2, 0, 48",
+        "KIB_4, 0, 1, 1, 43",
+        "KIB_4, 0, 0, 2, 31",
+        "KIB_16, 2, 2, 1, 47",
+        "KIB_16, 2, 1, 2, 40",
+        "KIB_64, 1, 2, 1, 48",
+        "KIB_64, 1, 1, 2, 45",
+    })
+    void stage2StartsAtAnyLevelWithConcatenatedTables(Granule granule, int s2Tg, int s2Sl0, int level, int bits) {
+        board.enabled();
+        TableWriter.Geometry geometry = new TableWriter.Geometry(granule, level, bits, 48);
+        TableWriter p2m = new TableWriter(board.memory, board.allocator, geometry, (input, size) -> {});
+        long page = board.allocate(granule.bytes());
+        long ipa = (1L << bits) - granule.bytes();
+        p2m.map(ipa, page, granule.bytes(), Descriptor.STAGE2_RAM);
+        long vtcr = 64 - bits | s2Sl0 << 6 | s2Tg << 14 | 5 << 16;
+        board.stream(DEVICE, 0x1 | 6 << 1, 0, vtcr << 32 | 1L << 51 | 1L << 58, p2m.root());
+        long translation = board.port(DEVICE).translate(ipa + 0xabc, false);
+        assertEquals(page + 0xabc, Translation.address(translation, ipa + 0xabc));
+        assertEquals(Response.ABORT, board.dmaRead(DEVICE, ipa + granule.bytes()), "beyond S2T0SZ");
+        assertEquals(bits == 48 ? 0x11 : F_TRANSLATION, TestBoard.type(board.event()), "beyond the IAS: F_ADDR_SIZE");
     }
 
     @Test
@@ -456,6 +485,31 @@ class SmmuTest {
         assertEquals(Response.ABORT, board.dmaRead(DEVICE, IOVA));
     }
 
+    @Test
+    void el2WithE2hHasAsids() {
+        board.write(0x2c, 0x1); // CR2.E2H, kept by what follows
+        long table0 = board.allocate(64 << 8);
+        board.streamTable = table0;
+        board.write64(TestBoard.STRTAB_BASE, table0);
+        board.write(TestBoard.STRTAB_BASE_CFG, 8);
+        board.write64(TestBoard.CMDQ_BASE, board.commandQueue | TestBoard.LOG2_QUEUE);
+        board.handshake(CR0, 0x9);
+        TableWriter table = board.stage1Table();
+        table.map(IOVA, board.allocate(4096), 4096, STAGE1_RW);
+        for (int stream = 5; stream <= 6; stream++) {
+            long[] ste = TestBoard.stage1(0, board.newCd(stream, table.root()));
+            ste[1] = 2L << 30; // STRW: EL2
+            board.stream(stream, ste);
+            assertEquals(Response.OK, board.dmaRead(stream, IOVA));
+        }
+        table.unmap(IOVA, 4096);
+        board.command(0x21 | 5L << 48, 0); // CMD_TLBI_EL2_ASID
+        assertEquals(Response.ABORT, board.dmaRead(5, IOVA));
+        assertEquals(Response.OK, board.dmaRead(6, IOVA));
+        board.command(0x20, 0); // CMD_TLBI_EL2_ALL
+        assertEquals(Response.ABORT, board.dmaRead(6, IOVA));
+    }
+
     // Queues and errors
 
     @Test
@@ -490,6 +544,14 @@ class SmmuTest {
         assertEquals(1 << 2, board.read(GERROR), "EVENTQ_ABT_ERR");
         assertTrue(board.interrupts.isPending(TestBoard.GERROR_IRQ));
         assertEquals(0, board.read(EVENTQ_PROD));
+        board.handshake(CR0, 0x9);
+        board.write64(TestBoard.EVENTQ_BASE, board.eventQueue | TestBoard.LOG2_QUEUE);
+        board.handshake(CR0, 0xd);
+        board.dmaRead(DEVICE, 0);
+        assertEquals(0, board.read(EVENTQ_PROD), "not writable until acknowledged");
+        board.write(GERRORN, 1 << 2);
+        board.dmaRead(DEVICE, 0);
+        assertEquals(1, board.read(EVENTQ_PROD));
     }
 
     @Test
