@@ -12,10 +12,6 @@ import java.util.List;
 import java.util.Map;
 import java.util.Set;
 import java.util.function.Function;
-import net.jqwik.api.ForAll;
-import net.jqwik.api.Property;
-import net.jqwik.api.constraints.IntRange;
-import net.jqwik.api.constraints.Size;
 import org.iommuemu.mmio.Bus;
 import org.iommuemu.mmio.InterruptController;
 import org.iommuemu.mmio.PhysicalMemory;
@@ -39,17 +35,17 @@ class IommuSetupTest {
     private static final String PANIC = "Couldn't configure correctly all the IOMMUs.";
 
     /** Answers by a function of the node and the how-manieth time it is asked, from 1. */
-    private static final class ScriptedDriver implements IommuDriver, IommuOps {
-        private interface Script {
+    static final class ScriptedDriver implements IommuDriver, IommuOps {
+        interface Script {
             ProbeAnswer answer(int node, int time);
         }
 
         private final Script script;
-        private final List<Integer> asked = new ArrayList<>();
+        final List<Integer> asked = new ArrayList<>();
         private final Map<Integer, Integer> times = new HashMap<>();
-        private final Set<DeviceTreeNode> up = new LinkedHashSet<>();
+        final Set<DeviceTreeNode> up = new LinkedHashSet<>();
 
-        private ScriptedDriver(Script script) {
+        ScriptedDriver(Script script) {
             this.script = script;
         }
 
@@ -106,7 +102,7 @@ class IommuSetupTest {
         public void teardown(Domain domain) {}
     }
 
-    private static final class Lines implements Log {
+    static final class Lines implements Log {
         private final List<String> lines = new ArrayList<>();
 
         @Override
@@ -137,16 +133,20 @@ class IommuSetupTest {
         return tree.parse();
     }
 
-    private IommuSetup setup(DeviceTree tree, ScriptedDriver driver, ProbeFailures failures) {
+    static IommuSetup setup(Log log, DeviceTree tree, ScriptedDriver driver, ProbeFailures failures) {
         Platform platform = new Platform(new Bus(new PhysicalMemory()), new InterruptController(), null, tree, log, 48);
         return new IommuSetup(platform, driver == null ? List.of() : List.of(driver), new Iommus(platform), failures);
+    }
+
+    private IommuSetup setup(DeviceTree tree, ScriptedDriver driver, ProbeFailures failures) {
+        return setup(log, tree, driver, failures);
     }
 
     private IommuSetup setup(int iommus, ScriptedDriver.Script script) {
         return setup(tree(iommus), new ScriptedDriver(script), new ProbeFailures());
     }
 
-    private static IommuOptions options(String line) {
+    static IommuOptions options(String line) {
         return IommuOptions.parse(line);
     }
 
@@ -309,13 +309,13 @@ class IommuSetupTest {
     }
 
     /** A driver whose node i waits for the node that {@code supplier} gives, and names it or not. */
-    private static final class ChainDriver {
+    static final class ChainDriver {
         private final Function<Integer, Integer> supplier;
         private final boolean named;
-        private final DeviceTree tree;
-        private final ScriptedDriver driver;
+        final DeviceTree tree;
+        final ScriptedDriver driver;
 
-        private ChainDriver(int length, boolean named, Function<Integer, Integer> supplier) {
+        ChainDriver(int length, boolean named, Function<Integer, Integer> supplier) {
             this.supplier = supplier;
             this.named = named;
             tree = tree(length);
@@ -387,31 +387,5 @@ class IommuSetupTest {
                 (node, time) -> node == 2 || time == 2 ? ok() : new ProbeAnswer.Deferred(neverUp, "wrong"));
         IommuSetup.Outcome outcome = setup(tree, driver, new ProbeFailures()).run(options(""));
         assertTrue(outcome.enabled());
-    }
-
-    /** Whatever waits for whatever, naming the supplier never changes what comes up, in which round, and what is returned. */
-    @Property(tries = 300)
-    void namingWhatIsWaitedForChangesNothingButTheNumberOfProbes(
-            @ForAll @Size(min = 1, max = 12) List<@IntRange(min = -1, max = 11) Integer> suppliers) {
-        int n = suppliers.size();
-        Function<Integer, Integer> supplier =
-                i -> suppliers.get(i) < 0 || suppliers.get(i) >= n ? null : suppliers.get(i);
-        List<List<Object>> results = new ArrayList<>();
-        for (boolean named : new boolean[] {true, false}) {
-            ChainDriver chain = new ChainDriver(n, named, supplier);
-            IommuSetup setup = setup(chain.tree, chain.driver, new ProbeFailures());
-            String panic = null;
-            try {
-                setup.run(options(""));
-            } catch (Panic p) {
-                panic = p.getMessage();
-            }
-            results.add(java.util.Arrays.asList(
-                    setup.outcome().rc(),
-                    setup.outcome().rounds(),
-                    panic,
-                    chain.driver.up.stream().map(DeviceTreeNode::path).toList()));
-        }
-        assertEquals(results.get(1), results.get(0));
     }
 }

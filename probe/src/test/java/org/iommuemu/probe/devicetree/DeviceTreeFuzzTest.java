@@ -6,10 +6,10 @@ import static org.junit.jupiter.api.Assertions.assertTrue;
 import java.nio.ByteBuffer;
 import java.util.List;
 import java.util.Random;
+import net.jqwik.api.Example;
 import net.jqwik.api.ForAll;
 import net.jqwik.api.Property;
 import net.jqwik.api.constraints.IntRange;
-import org.junit.jupiter.api.Test;
 
 /** Whatever happens to a blob, it ends in a tree or in a {@link DeviceTreeException} of one line. */
 class DeviceTreeFuzzTest {
@@ -80,7 +80,7 @@ class DeviceTreeFuzzTest {
             .end()
             .blob();
 
-    @Test
+    @Example
     void theUndamagedBoardHasNoError() {
         DeviceTree tree = DeviceTree.parse("t", BOARD);
         accessors(tree).forEach(Runnable::run);
