@@ -88,7 +88,7 @@ public final class Bus {
         if (error != null) {
             throw failed(new BusError(error, false, address, size));
         }
-        long value = window != null ? window.device.read(address - window.base, size) : readRam(address, size);
+        long value = load(window, address, size);
         for (BusListener listener : listeners) {
             listener.onRead(address, size, value);
         }
@@ -110,11 +110,7 @@ public final class Bus {
             throw failed(new BusError(error, true, address, size));
         }
         long written = value & -1L >>> 64 - 8 * size;
-        if (window != null) {
-            window.device.write(address - window.base, size, written);
-        } else {
-            writeRam(address, size, written);
-        }
+        store(window, address, size, written);
         for (BusListener listener : listeners) {
             listener.onWrite(address, size, written);
         }
@@ -147,29 +143,7 @@ public final class Bus {
      * @return whether all bytes were read; if not, the target's content is not defined
      */
     public boolean dmaRead(long address, byte[] target, int offset, int length) {
-        if (isRam(address, length)) {
-            memory.read(address, target, offset, length);
-        } else {
-            for (int done = 0, part; done < length; done += part) {
-                part = piece(address + done, length - done);
-                Window window = window(address + done, part);
-                BusError.Reason error = error(window, address + done, part);
-                if (error != null) {
-                    failed(new BusError(error, false, address + done, part));
-                    return false;
-                }
-                long value = window != null
-                        ? window.device.read(address + done - window.base, part)
-                        : readRam(address + done, part);
-                for (int i = 0; i < part; i++) {
-                    target[offset + done + i] = (byte) (value >>> 8 * i);
-                }
-            }
-        }
-        for (BusListener listener : listeners) {
-            listener.onDma(false, address, length);
-        }
-        return true;
+        return dma(false, address, target, offset, length);
     }
 
     /**
@@ -179,30 +153,39 @@ public final class Bus {
      * @return whether all bytes were written; if not, some before the failing one may have been
      */
     public boolean dmaWrite(long address, byte[] source, int offset, int length) {
-        if (isRam(address, length)) {
-            memory.write(address, source, offset, length);
-        } else {
+        return dma(true, address, source, offset, length);
+    }
+
+    private boolean dma(boolean write, long address, byte[] bytes, int offset, int length) {
+        if (!isRam(address, length)) {
             for (int done = 0, part; done < length; done += part) {
                 part = piece(address + done, length - done);
                 Window window = window(address + done, part);
                 BusError.Reason error = error(window, address + done, part);
                 if (error != null) {
-                    failed(new BusError(error, true, address + done, part));
+                    failed(new BusError(error, write, address + done, part));
                     return false;
                 }
-                long value = 0;
-                for (int i = 0; i < part; i++) {
-                    value |= (source[offset + done + i] & 0xffL) << 8 * i;
-                }
-                if (window != null) {
-                    window.device.write(address + done - window.base, part, value);
+                if (write) {
+                    long value = 0;
+                    for (int i = 0; i < part; i++) {
+                        value |= (bytes[offset + done + i] & 0xffL) << 8 * i;
+                    }
+                    store(window, address + done, part, value);
                 } else {
-                    writeRam(address + done, part, value);
+                    long value = load(window, address + done, part);
+                    for (int i = 0; i < part; i++) {
+                        bytes[offset + done + i] = (byte) (value >>> 8 * i);
+                    }
                 }
             }
+        } else if (write) {
+            memory.write(address, bytes, offset, length);
+        } else {
+            memory.read(address, bytes, offset, length);
         }
         for (BusListener listener : listeners) {
-            listener.onDma(true, address, length);
+            listener.onDma(write, address, length);
         }
         return true;
     }
@@ -281,7 +264,11 @@ public final class Bus {
         return decoder;
     }
 
-    private long readRam(long address, int size) {
+    /** @param window who answers; null for RAM */
+    private long load(Window window, long address, int size) {
+        if (window != null) {
+            return window.device.read(address - window.base, size);
+        }
         return switch (size) {
             case 1 -> memory.read8(address);
             case 2 -> memory.read16(address);
@@ -290,7 +277,12 @@ public final class Bus {
         };
     }
 
-    private void writeRam(long address, int size, long value) {
+    /** @param window who answers; null for RAM */
+    private void store(Window window, long address, int size, long value) {
+        if (window != null) {
+            window.device.write(address - window.base, size, value);
+            return;
+        }
         switch (size) {
             case 1 -> memory.write8(address, (int) value);
             case 2 -> memory.write16(address, (int) value);
