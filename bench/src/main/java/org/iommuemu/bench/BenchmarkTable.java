@@ -18,12 +18,15 @@ import org.openjdk.jmh.runner.options.Options;
 import org.openjdk.jmh.runner.options.OptionsBuilder;
 
 /**
- * Runs benchmarks as JMH's own command line does, with allocation measured, and prints one line for each: nanoseconds,
- * bytes allocated, and both compared with the C reference of the same run.
+ * Runs benchmarks as JMH's own command line does, with allocation measured, and prints one line for each: nanoseconds per
+ * operation (mean, error of 99.9 %, fastest iteration), bytes allocated per operation, the C reference's fastest iteration
+ * in the same run, and the ratio of the two fastest.
  */
 public final class BenchmarkTable {
     private static final String REFERENCE = ".reference";
     private static final String ALLOCATION = "gc.alloc.rate.norm";
+
+    private static final String LINE = "%-46s %9s %9s %9s %8s %9s %7s%n";
 
     private BenchmarkTable() {}
 
@@ -72,27 +75,26 @@ public final class BenchmarkTable {
         for (RunResult result : results) {
             BenchmarkParams params = result.getParams();
             if (params.getBenchmark().endsWith(REFERENCE)) {
-                references.put(referenceOf(params), result.getPrimaryResult().getScore());
+                references.put(referenceOf(params), best(result));
             }
         }
         StringBuilder table = new StringBuilder();
         try (Formatter out = new Formatter(table, Locale.ROOT)) {
-            out.format("%-48s %10s %10s %8s %10s %8s%n", "benchmark", "ns", "error", "B/op", "reference", "ratio");
+            out.format(LINE, "benchmark", "ns", "error", "best", "B/op", "reference", "ratio");
             for (RunResult result : results) {
                 BenchmarkParams params = result.getParams();
-                if (params.getBenchmark().endsWith(REFERENCE)) {
-                    continue;
+                if (!params.getBenchmark().endsWith(REFERENCE)) {
+                    double reference = references.getOrDefault(referenceOf(params), Double.NaN);
+                    out.format(
+                            LINE,
+                            name(params),
+                            number("%.2f", result.getPrimaryResult().getScore()),
+                            number("±%.2f", result.getPrimaryResult().getScoreError()),
+                            number("%.2f", best(result)),
+                            number("%.1f", allocation(result)),
+                            number("%.2f", reference),
+                            number("%.1f", best(result) / reference));
                 }
-                double score = result.getPrimaryResult().getScore();
-                Double reference = references.get(referenceOf(params));
-                out.format(
-                        "%-48s %10.2f %10s %8s %10s %8s%n",
-                        name(params),
-                        score,
-                        number("±%.2f", result.getPrimaryResult().getScoreError()),
-                        number("%.1f", allocation(result)),
-                        number("%.2f", reference == null ? Double.NaN : reference),
-                        number("%.1f", reference == null ? Double.NaN : score / reference));
             }
             ReferenceLoops.unavailable().ifPresent(reason -> out.format("No references: %s.%n", reason));
         }
@@ -101,6 +103,11 @@ public final class BenchmarkTable {
 
     private static String number(String format, double value) {
         return Double.isNaN(value) ? "-" : String.format(Locale.ROOT, format, value);
+    }
+
+    /** The fastest iteration, which other work on the machine has disturbed least. */
+    private static double best(RunResult result) {
+        return result.getPrimaryResult().getStatistics().getMin();
     }
 
     /** Bytes per operation, NaN if they were not measured. */

@@ -58,11 +58,17 @@ class SameResultTest {
     @ParameterizedTest
     @ValueSource(ints = {16384, 1048576})
     void memoryReads(int bytes) {
-        MemoryBenchmark benchmark = new MemoryBenchmark();
-        benchmark.bytes = bytes;
-        benchmark.setUp();
-        assertNotEquals(ReferenceLoops.FAULT, benchmark.reference(reference));
-        assertEquals(benchmark.reference(reference), benchmark.read64());
+        MemoryBenchmark inC = new MemoryBenchmark();
+        MemoryBenchmark inJava = new MemoryBenchmark();
+        inC.bytes = bytes;
+        inJava.bytes = bytes;
+        inC.setUp();
+        inJava.setUp();
+        for (int i = 0; i < 5; i++) {
+            long expected = inC.reference(reference);
+            assertNotEquals(ReferenceLoops.FAULT, expected);
+            assertEquals(expected, inJava.read64());
+        }
     }
 
     @Test
