@@ -3,6 +3,10 @@ package org.iommuemu.mmio;
 /**
  * The port that a DMA master sees: what it reads and writes goes through the unit in front of it, as its stream. One
  * thread at a time.
+ *
+ * <p>It has a micro-TLB of its own, where the unit tells what it invalidates ({@link Translator#invalidations}): a hit
+ * takes no lock, allocates nothing and writes nothing that others read. A transfer is a burst, which a unit that
+ * completes an invalidation waits for; a master that makes many accesses can open a longer one ({@link #beginBurst}).
  */
 public final class DmaPort {
     /** How a transfer ended for the master. */
@@ -17,13 +21,64 @@ public final class DmaPort {
         BUS_ERROR
     }
 
+    /** Entries of a micro-TLB, where nothing else is asked for. */
+    public static final int MICRO_TLB_ENTRIES = 256;
+
     private static final int PAGE = 4096;
+    private static final long PAGE_ADDRESS = -PAGE;
+
+    // A micro-TLB entry is two longs, direct-mapped by page: tag (page address, bit 0: reads, bit 1: writes went
+    // through
+    // it) and translation. The owner of the port alone touches them.
+    private static final long READ = 1;
+    private static final long WRITE = 2;
+    private static final long[] NOTHING = new long[2];
 
     private final Bus bus;
     private final Translator translator;
     private final int streamId;
     private final int substreamId;
     private final int attributes;
+    private final Invalidations invalidations;
+    private final int microTlbEntries;
+
+    private long[] microTlb = NOTHING;
+    private int microTlbMask;
+
+    /** The head of the unit's log up to which the micro-TLB is true. */
+    private long seen;
+
+    /** Whether an entry comes from a block larger than a page. */
+    private boolean blocks;
+
+    private DmaThread thread;
+
+    private final Invalidations.Listener heed = new Invalidations.Listener() {
+        @Override
+        public void dropAll() {
+            java.util.Arrays.fill(microTlb, 0);
+            blocks = false;
+        }
+
+        @Override
+        public void dropAddress(long address) {
+            if (blocks) {
+                dropAll(); // Any page may be of the block that covers the address.
+            } else {
+                int entry = entry(address);
+                if ((microTlb[entry] & PAGE_ADDRESS) == (address & PAGE_ADDRESS)) {
+                    microTlb[entry] = 0;
+                }
+            }
+        }
+
+        @Override
+        public void dropStream(int invalidated) {
+            if (invalidated == streamId) {
+                dropAll();
+            }
+        }
+    };
 
     /**
      * A port.
@@ -34,11 +89,30 @@ public final class DmaPort {
      * @param attributes bits of {@link Access} that all its accesses have: privileged, instruction, secure
      */
     public DmaPort(Bus bus, Translator translator, int streamId, int substreamId, int attributes) {
+        this(bus, translator, streamId, substreamId, attributes, MICRO_TLB_ENTRIES);
+    }
+
+    /**
+     * A port with a micro-TLB of another size.
+     *
+     * @param translator the unit, or null for a master that is wired straight to the bus
+     * @param streamId StreamID (SMMUv3) or micro-TLB number (IPMMU)
+     * @param substreamId or {@link Translator#NO_SUBSTREAM}
+     * @param attributes bits of {@link Access} that all its accesses have: privileged, instruction, secure
+     * @param microTlbEntries a power of two, or 0 for no micro-TLB
+     */
+    public DmaPort(Bus bus, Translator translator, int streamId, int substreamId, int attributes, int microTlbEntries) {
+        if (microTlbEntries < 0 || Integer.bitCount(microTlbEntries) > 1) {
+            throw new IllegalArgumentException("a micro-TLB of %d entries".formatted(microTlbEntries));
+        }
         this.bus = bus;
         this.translator = translator;
         this.streamId = streamId;
         this.substreamId = substreamId;
         this.attributes = attributes & ~Access.WRITE;
+        this.microTlbEntries = microTlbEntries;
+        invalidations = translator == null ? null : translator.invalidations();
+        seen = invalidations == null ? 0 : invalidations.head();
     }
 
     /** A port of an unprivileged, non-secure master without substreams. */
@@ -52,16 +126,85 @@ public final class DmaPort {
     }
 
     /**
+     * Opens a burst: until {@link #endBurst} the accesses of this thread through the port need no announcement of their
+     * own. A unit that completes an invalidation meanwhile waits for the burst's end, or for its next access. Bursts may
+     * be nested.
+     */
+    public void beginBurst() {
+        if (invalidations != null) {
+            if (thread == null || !thread.isCurrent()) {
+                thread = DmaThread.current();
+            }
+            thread.begin(invalidations);
+        }
+    }
+
+    /** Ends the burst that this thread opened last. */
+    public void endBurst() {
+        if (invalidations != null) {
+            thread.end();
+        }
+    }
+
+    /**
      * Where an access would go. Faults are recorded as for a real access.
      *
      * @param write whether the access is a write
      * @return bits of {@link Translation}
      */
     public long translate(long address, boolean write) {
+        if (invalidations == null) {
+            return miss(address, write);
+        }
+        if (invalidations.head() != seen) {
+            catchUp();
+        }
+        int entry = entry(address);
+        long right = write ? WRITE : READ;
+        return (microTlb[entry] & (PAGE_ADDRESS | right)) == (address & PAGE_ADDRESS | right)
+                ? microTlb[entry + 1]
+                : missAndFill(address, write, entry);
+    }
+
+    private int entry(long address) {
+        return ((int) (address >>> 12) & microTlbMask) << 1;
+    }
+
+    private void catchUp() {
+        seen = invalidations.replay(seen, heed);
+        if (thread != null && thread.isCurrent()) {
+            thread.acknowledge(invalidations, seen);
+        }
+    }
+
+    private long miss(long address, boolean write) {
         if (translator != null) {
             return translator.translate(streamId, substreamId, address, attributes | (write ? Access.WRITE : 0));
         }
         return address >>> PhysicalMemory.ADDRESS_BITS == 0 ? Translation.identity(address) : Translation.ABORT;
+    }
+
+    private long missAndFill(long address, boolean write, int missed) {
+        long translation = miss(address, write);
+        // What was invalidated since we looked may be what the unit answered from.
+        if (!Translation.translated(translation) || microTlbEntries == 0 || invalidations.head() != seen) {
+            return translation;
+        }
+        int entry = missed;
+        if (microTlb == NOTHING) {
+            microTlb = new long[2 * microTlbEntries];
+            microTlbMask = microTlbEntries - 1;
+            entry = entry(address);
+        }
+        long page = address & PAGE_ADDRESS;
+        long rights = write ? WRITE : READ;
+        if ((microTlb[entry] & PAGE_ADDRESS) == page && microTlb[entry + 1] == translation) {
+            rights |= microTlb[entry] & (READ | WRITE);
+        }
+        microTlb[entry] = page | rights;
+        microTlb[entry + 1] = translation;
+        blocks |= Translation.log2Size(translation) > 12;
+        return translation;
     }
 
     /**
@@ -83,6 +226,15 @@ public final class DmaPort {
     }
 
     private Response transfer(boolean write, long address, byte[] bytes, int offset, int length) {
+        beginBurst();
+        try {
+            return move(write, address, bytes, offset, length);
+        } finally {
+            endBurst();
+        }
+    }
+
+    private Response move(boolean write, long address, byte[] bytes, int offset, int length) {
         Response response = Response.OK;
         for (int done = 0, part; done < length; done += part) {
             long at = address + done;
