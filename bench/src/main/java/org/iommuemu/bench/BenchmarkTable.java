@@ -56,8 +56,8 @@ public final class BenchmarkTable {
         try {
             System.out.print(format(run(options)));
         } catch (RunnerException e) {
-            // JMH has printed what a benchmark threw; this is what it made of it, or that no benchmark has such a name.
-            System.err.println("benchmarks: " + e.getMessage());
+            // No benchmark has such a name, or one threw; JMH has some texts in toString() only.
+            System.err.println("benchmarks: " + e);
             System.exit(1);
         }
     }
