@@ -5,6 +5,7 @@ import org.iommuemu.mmio.Access;
 import org.iommuemu.mmio.Bus;
 import org.iommuemu.mmio.BusDevice;
 import org.iommuemu.mmio.InterruptController;
+import org.iommuemu.mmio.Invalidations;
 import org.iommuemu.mmio.MisuseListener;
 import org.iommuemu.mmio.RegisterFile;
 import org.iommuemu.mmio.Translation;
@@ -80,6 +81,9 @@ public final class Ipmmu implements Translator {
         for (int u = 0; u < layout.imuctr.length; u++) {
             int utlb = u;
             registers.onWrite(layout.imuctr[u], (before, after) -> utlbControlWritten(utlb, after));
+        }
+        if (layout.imsctlr != null) {
+            registers.onWrite(layout.imsctlr, (before, after) -> main.ports.all());
         }
     }
 
@@ -303,6 +307,11 @@ public final class Ipmmu implements Translator {
         if (isMain) {
             main.controlWritten(n, before, imctr);
         }
+        // Ports hear of it after our own TLBs, or they could fetch the old answer again.
+        main.ports.all();
+        if (IpmmuRegisters.FLUSH.isSet(imctr)) {
+            main.ports.synchronise(registers);
+        }
         told = 0;
     }
 
@@ -315,7 +324,13 @@ public final class Ipmmu implements Translator {
             }
             registers.set(layout.imuctr[utlb], IpmmuRegisters.UTLB_FLUSH.set(imuctr, 0));
         }
+        main.ports.stream(utlb);
         told &= ~(1L << utlb);
+    }
+
+    @Override
+    public Invalidations invalidations() {
+        return main.ports;
     }
 
     /** Tells the misuse listener of a micro-TLB's state, once until software changes it. */

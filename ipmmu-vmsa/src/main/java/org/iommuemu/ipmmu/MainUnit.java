@@ -5,6 +5,7 @@ import java.util.concurrent.ConcurrentHashMap;
 import java.util.concurrent.atomic.AtomicIntegerArray;
 import java.util.concurrent.atomic.AtomicReferenceArray;
 import org.iommuemu.mmio.InterruptController;
+import org.iommuemu.mmio.Invalidations;
 import org.iommuemu.mmio.MisuseListener;
 import org.iommuemu.mmio.PhysicalMemory;
 import org.iommuemu.mmio.RegisterFile;
@@ -31,6 +32,9 @@ final class MainUnit {
     private final InterruptController.Line line;
     private final String name;
     private final MisuseListener misuse;
+
+    /** What the ports of all caches hear of. */
+    final Invalidations ports = new Invalidations();
 
     /** By space; all entries are global in it. */
     private final Tlb tlb;

@@ -27,6 +27,9 @@ public final class DmaPort {
     private static final int PAGE = 4096;
     private static final long PAGE_ADDRESS = -PAGE;
 
+    /** A unit may ignore the top byte of an input address, and then names the address without it. */
+    private static final long PAGE_BELOW_TAG = PAGE_ADDRESS & -1L >>> 8;
+
     // A micro-TLB entry is two longs, direct-mapped by page: tag (page address, bit 0: reads, bit 1: writes went
     // through
     // it) and translation. The owner of the port alone touches them.
@@ -66,7 +69,7 @@ public final class DmaPort {
                 dropAll(); // Any page may be of the block that covers the address.
             } else {
                 int entry = entry(address);
-                if ((microTlb[entry] & PAGE_ADDRESS) == (address & PAGE_ADDRESS)) {
+                if (((microTlb[entry] ^ address) & PAGE_BELOW_TAG) == 0) {
                     microTlb[entry] = 0;
                 }
             }
