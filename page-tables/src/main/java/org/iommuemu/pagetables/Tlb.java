@@ -128,7 +128,9 @@ public final class Tlb {
         // The CAS orders its load before what follows, but its store only with this fence (Arm's CASAL does not).
         VarHandle.storeStoreFence();
         long offset = (1L << log2Size) - 1 & 0x000f_ffff_ffff_f000L;
-        sizes.getAndUpdate(seen -> seen | 1L << log2Size);
+        if ((sizes.get() & 1L << log2Size) == 0) {
+            sizes.getAndUpdate(seen -> seen | 1L << log2Size);
+        }
         // After the entry is locked: an invalidation that is not seen here will find it locked, and wait.
         if (epoch.get() != before) {
             LONGS.setRelease(table, slot, stamp + (2L << 32)); // What was here stays.
@@ -151,7 +153,7 @@ public final class Tlb {
     /** Invalidates a space. */
     public void invalidateSpace(int space) {
         epoch.incrementAndGet();
-        spaceGenerations.incrementAndGet(space % SPACES);
+        spaceGenerations.incrementAndGet(space & SPACES - 1);
     }
 
     /** Invalidates what belongs to one ASID of a space; global entries stay. */
@@ -215,8 +217,8 @@ public final class Tlb {
                 return slot;
             }
             int owned = generation((int) owner & 0xffff, (int) (owner >>> 16) & 0xffff, (owner & GLOBAL) != 0);
-            if (current == 0 || (int) (long) LONGS.getOpaque(table, slot) != owned) {
-                free = slot;
+            if (free < 0 && (current == 0 || (int) (long) LONGS.getOpaque(table, slot) != owned)) {
+                free = slot; // The first: hits find what is in front sooner.
             }
         }
         return free >= 0 ? free : first + (victim++ & 0x7fffffff) % ways * ENTRY;
@@ -230,12 +232,12 @@ public final class Tlb {
     }
 
     private int generation(int space, int asid, boolean global) {
-        int sum = generation + spaceGenerations.get(space % SPACES);
+        int sum = generation + spaceGenerations.get(space & SPACES - 1);
         return global ? sum : sum + asidGenerations.get(asidIndex(space, asid));
     }
 
     private static int asidIndex(int space, int asid) {
-        return (space * 31 + asid) % ASIDS;
+        return space * 64 + asid & ASIDS - 1;
     }
 
     private static long owner(int space, int asid, boolean global) {
