@@ -2,8 +2,8 @@
  * Reference loops: what the same work costs in plain C on this machine, the "physical limit" that bench compares the
  * emulator with.
  *
- * Every loop is a dependent chain: the result of a step is the input of the next one, so that a time per step is a
- * latency and not how many steps a processor overlaps. Memory is the caller's, in little-endian byte order, aligned to
+ * Every loop but _decode is a dependent chain: the result of a step is the input of the next one, so that a time per
+ * step is a latency and not how many steps a processor overlaps. Memory is the caller's, in little-endian byte order, aligned to
  * 8 bytes, not changed and not kept. Sizes and offsets are in bytes unless a name says otherwise. No loop reads outside
  * the memory that it is given, whatever that holds. Every function may be called by any number of threads at a time.
  *
@@ -72,6 +72,20 @@ uint64_t iommu_emu_reference_load(const void *words, uint64_t size, uint64_t off
  *            4 or not within the memory; `offset` if count is 0
  */
 uint64_t iommu_emu_reference_read(const void *registers, uint64_t size, uint64_t offset, uint64_t count);
+
+/*
+ * Decodes commands of an SMMUv3 Command queue (IHI 0070, 4), `count` of them: what any implementation must do with the
+ * bytes before it can act on them. Takes CMD_TLBI_NH_ASID (0x11), CMD_TLBI_NH_VA (0x12), CMD_TLBI_S12_VMALL (0x28) and
+ * CMD_SYNC (0x46). This loop is no dependent chain: commands do not depend on one another.
+ *
+ * commands:  the ring, `size` bytes, a power of two of 16-byte commands
+ * first:     index of the first command, less than size / 16; behind the last one comes the first
+ * returns    a digest of opcodes and parameters: from 0, for each command rotated left by one and XORed with the opcode
+ *            and, if the command has them, VMID << 16, ASID << 32 and the address's bits 63:12;
+ *            IOMMU_EMU_REFERENCE_FAULT at the first other opcode, or if size or first are none (a digest may have that
+ *            value, too)
+ */
+uint64_t iommu_emu_reference_decode(const void *commands, uint64_t size, uint64_t first, uint64_t count);
 
 #ifdef __cplusplus
 }

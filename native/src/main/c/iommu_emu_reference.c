@@ -139,3 +139,48 @@ uint64_t iommu_emu_reference_read(const void *registers, uint64_t size, uint64_t
     }
     return offset;
 }
+
+#define COMMAND_BYTES 16
+
+/* Opcodes, IHI 0070, 4.1.3. */
+#define CMD_TLBI_NH_ASID 0x11
+#define CMD_TLBI_NH_VA 0x12
+#define CMD_TLBI_S12_VMALL 0x28
+#define CMD_SYNC 0x46
+
+uint64_t iommu_emu_reference_decode(const void *commands, uint64_t size, uint64_t first, uint64_t count)
+{
+    const uint64_t slots = size / COMMAND_BYTES;
+    uint64_t digest = 0;
+
+    if (size % COMMAND_BYTES != 0 || slots == 0 || (slots & (slots - 1)) != 0 || first >= slots) {
+        return FAULT;
+    }
+    for (uint64_t i = 0; i < count; i++) {
+        uint64_t at = ((first + i) & (slots - 1)) * COMMAND_BYTES;
+        uint64_t word0 = load64(commands, at);
+        uint64_t word1 = load64(commands, at + 8);
+        uint64_t opcode = word0 & 0xff;
+        uint64_t vmid = (word0 >> 32) & 0xffff;
+        uint64_t asid = word0 >> 48;
+
+        digest = digest << 1 | digest >> 63;
+        switch (opcode) {
+        case CMD_TLBI_NH_ASID:
+            digest ^= opcode ^ vmid << 16 ^ asid << 32;
+            break;
+        case CMD_TLBI_NH_VA:
+            digest ^= opcode ^ vmid << 16 ^ asid << 32 ^ (word1 & ~UINT64_C(0xfff));
+            break;
+        case CMD_TLBI_S12_VMALL:
+            digest ^= opcode ^ vmid << 16;
+            break;
+        case CMD_SYNC:
+            digest ^= opcode;
+            break;
+        default:
+            return FAULT;
+        }
+    }
+    return digest;
+}

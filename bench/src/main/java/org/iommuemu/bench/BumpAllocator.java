@@ -1,17 +1,20 @@
 package org.iommuemu.bench;
 
-import java.util.ArrayDeque;
-import java.util.Deque;
+import java.util.Arrays;
 import org.iommuemu.mmio.PhysicalMemory;
 import org.iommuemu.pagetables.PageAllocator;
 
-/** RAM for tables: a range from its start on; pages of 4 KiB that come back are given out again. */
+/**
+ * RAM for tables: a range from its start on; pages of 4 KiB that come back are given out again. Allocates next to nothing
+ * itself, so that it does not show in what others are measured to allocate.
+ */
 final class BumpAllocator implements PageAllocator {
     private static final long PAGE = 4096;
 
     private final PhysicalMemory memory;
     private final long end;
-    private final Deque<Long> freed = new ArrayDeque<>();
+    private long[] freed = new long[64];
+    private int freedCount;
     private long next;
 
     BumpAllocator(PhysicalMemory memory, long base, long size) {
@@ -22,9 +25,11 @@ final class BumpAllocator implements PageAllocator {
 
     @Override
     public long allocate(long size) {
-        if (size == PAGE && !freed.isEmpty()) {
-            long page = freed.pop();
-            memory.zero(page, PAGE);
+        if (size == PAGE && freedCount > 0) {
+            long page = freed[--freedCount];
+            for (long at = 0; at < PAGE; at += 8) {
+                memory.write64(page + at, 0);
+            }
             return page;
         }
         long aligned = next + size - 1 & -size;
@@ -38,7 +43,10 @@ final class BumpAllocator implements PageAllocator {
     @Override
     public void free(long address, long size) {
         if (size == PAGE) {
-            freed.push(address);
+            if (freedCount == freed.length) {
+                freed = Arrays.copyOf(freed, 2 * freedCount);
+            }
+            freed[freedCount++] = address;
         }
     }
 }

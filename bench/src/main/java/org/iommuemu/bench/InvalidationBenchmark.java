@@ -17,7 +17,7 @@ import org.openjdk.jmh.annotations.State;
 
 /**
  * Invalidation, by how much is cached: times of the same operation must not grow with {@link #entries} beyond what the
- * processor's caches explain. Reference: a look-up in C among as many entries, which shows what those explain.
+ * processor's caches explain, for which {@link #lookUpInC} is there.
  */
 @State(Scope.Benchmark)
 @BenchmarkMode(Mode.AverageTime)
@@ -67,6 +67,7 @@ public class InvalidationBenchmark {
 
     /** Everything. */
     @Benchmark
+    @Figure(flatIn = "entries", atMost = 2)
     public Tlb all() {
         tlb.invalidateAll();
         return tlb;
@@ -74,6 +75,7 @@ public class InvalidationBenchmark {
 
     /** A space (VMID). */
     @Benchmark
+    @Figure(flatIn = "entries", atMost = 2)
     public Tlb space() {
         tlb.invalidateSpace(SPACE);
         return tlb;
@@ -81,6 +83,7 @@ public class InvalidationBenchmark {
 
     /** An ASID of a space. */
     @Benchmark
+    @Figure(flatIn = "entries", atMost = 2)
     public Tlb asid() {
         asid = (asid + 1) % ASIDS;
         tlb.invalidateAsid(SPACE, asid);
@@ -89,6 +92,7 @@ public class InvalidationBenchmark {
 
     /** A page that is cached; it is cached again afterwards, which is part of the time. */
     @Benchmark
+    @Figure(flatIn = "entries", atMost = 2)
     public Tlb addressAndFill() {
         page = page + 1 < entries ? page + 1 : 0;
         tlb.invalidateAddress(SPACE, page % ASIDS, page * PAGE);
@@ -96,10 +100,11 @@ public class InvalidationBenchmark {
         return tlb;
     }
 
-    /** In C. */
+    /** A look-up in C among as many entries: what the processor's caches explain. */
     @Benchmark
     @OperationsPerInvocation(Chain.STEPS)
-    public long reference(Reference reference) {
+    @Figure(flatIn = "entries")
+    public long lookUpInC(Reference reference) {
         input = reference.loops.lookUp(sets, input, Chain.STEPS);
         return input;
     }

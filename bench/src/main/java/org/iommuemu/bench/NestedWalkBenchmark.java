@@ -34,6 +34,7 @@ public class NestedWalkBenchmark {
 
     /** Stage 1 over stage 2. */
     @Benchmark
+    @Figure(atMost = 1.5, loads = 24)
     public long nested() {
         return TableSet.chain(tables.nested);
     }

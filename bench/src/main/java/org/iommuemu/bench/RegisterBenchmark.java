@@ -66,6 +66,7 @@ public class RegisterBenchmark {
 
     /** Reads. */
     @Benchmark
+    @Figure(nsAtMost = 10)
     public long read() {
         long offset = 0;
         for (int i = 0; i < Chain.STEPS; i++) {
@@ -76,6 +77,7 @@ public class RegisterBenchmark {
 
     /** Writes of the value that is there. */
     @Benchmark
+    @Figure(nsAtMost = 10)
     public Bus write() {
         for (int i = 0; i < Chain.STEPS; i++) {
             int register = i & REGISTERS - 1;

@@ -76,7 +76,12 @@ final class TableSet {
 
     /** The Java walk, from the first page. */
     static long chain(TableWalk walk) {
-        long input = INPUT;
+        return chain(walk, INPUT);
+    }
+
+    /** The Java walk, {@link Chain#STEPS} steps on. */
+    static long chain(TableWalk walk, long from) {
+        long input = from;
         for (int i = 0; i < Chain.STEPS; i++) {
             long result = walk.walk(input, Access.READ);
             if (WalkResult.isFault(result)) {

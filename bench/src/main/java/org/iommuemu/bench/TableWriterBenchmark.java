@@ -67,13 +67,6 @@ public class TableWriterBenchmark {
         return mapAndUnmap(EMPTY + 100 * PAGE, PAGE);
     }
 
-    /** 256 pages at a time, in a table whose first entry is in use; per page. */
-    @Benchmark
-    @OperationsPerInvocation(256)
-    public TableWriter range() {
-        return mapAndUnmap(FIRST_TAKEN + 100 * PAGE, 256 * PAGE);
-    }
-
     private TableWriter mapAndUnmap(long input, long size) {
         writer.map(input, OUTPUT, size, Descriptor.STAGE2_RAM);
         writer.unmap(input, size);

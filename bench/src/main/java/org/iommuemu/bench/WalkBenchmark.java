@@ -29,12 +29,14 @@ public class WalkBenchmark {
 
     /** Stage 1. */
     @Benchmark
+    @Figure(atMost = 1.5, loads = 4)
     public long stage1() {
         return TableSet.chain(tables.stage1);
     }
 
     /** Stage 2. */
     @Benchmark
+    @Figure(atMost = 1.5, loads = 4)
     public long stage2() {
         return TableSet.chain(tables.stage2);
     }

@@ -18,6 +18,8 @@ final class JnaReferenceLoops implements ReferenceLoops {
         static native long iommu_emu_reference_load(ByteBuffer words, long size, long offset, long count);
 
         static native long iommu_emu_reference_read(ByteBuffer registers, long size, long offset, long count);
+
+        static native long iommu_emu_reference_decode(ByteBuffer commands, long size, long first, long count);
     }
 
     private static boolean bound;
@@ -70,6 +72,16 @@ final class JnaReferenceLoops implements ReferenceLoops {
             return Functions.iommu_emu_reference_read(whole, whole.capacity(), offset, count);
         } finally {
             Reference.reachabilityFence(registers);
+        }
+    }
+
+    @Override
+    public long decode(ByteBuffer commands, long first, long count) {
+        ByteBuffer whole = Arguments.whole(commands, count);
+        try {
+            return Functions.iommu_emu_reference_decode(whole, whole.capacity(), first, count);
+        } finally {
+            Reference.reachabilityFence(commands);
         }
     }
 

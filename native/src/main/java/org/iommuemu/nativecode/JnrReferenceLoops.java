@@ -35,6 +35,11 @@ final class JnrReferenceLoops implements ReferenceLoops {
         @u_int64_t
         long iommu_emu_reference_read(
                 @In ByteBuffer registers, @u_int64_t long size, @u_int64_t long offset, @u_int64_t long count);
+
+        /** See {@code iommu_emu_reference.h}. */
+        @u_int64_t
+        long iommu_emu_reference_decode(
+                @In ByteBuffer commands, @u_int64_t long size, @u_int64_t long first, @u_int64_t long count);
     }
 
     private final Functions functions;
@@ -80,6 +85,16 @@ final class JnrReferenceLoops implements ReferenceLoops {
             return functions.iommu_emu_reference_read(whole, whole.capacity(), offset, count);
         } finally {
             Reference.reachabilityFence(registers);
+        }
+    }
+
+    @Override
+    public long decode(ByteBuffer commands, long first, long count) {
+        ByteBuffer whole = Arguments.whole(commands, count);
+        try {
+            return functions.iommu_emu_reference_decode(whole, whole.capacity(), first, count);
+        } finally {
+            Reference.reachabilityFence(commands);
         }
     }
 

@@ -5,7 +5,8 @@ import java.util.Optional;
 
 /**
  * The C reference loops of {@code iommu_emu_reference.h}: what the same work costs in plain C on this machine. Every loop
- * is a dependent chain: the result of a step is the input of the next, so a time per step is a latency.
+ * but {@link #decode} is a dependent chain: the result of a step is the input of the next, so a time per step is a
+ * latency.
  *
  * <p>Buffers are direct, little-endian, and used from index 0 to their capacity whatever position and limit are; C reads
  * nothing outside them, writes nothing and keeps nothing. Methods may be called by any number of threads at a time. All
@@ -63,6 +64,18 @@ public interface ReferenceLoops {
      *     buffer
      */
     long read(ByteBuffer registers, long offset, long count);
+
+    /**
+     * Decodes commands of an SMMUv3 Command queue: CMD_TLBI_NH_ASID, CMD_TLBI_NH_VA, CMD_TLBI_S12_VMALL and CMD_SYNC. No
+     * dependent chain: commands do not depend on one another.
+     *
+     * @param commands the ring, a power of two of 16-byte commands
+     * @param first index of the first one; behind the last in the buffer comes the first
+     * @param count commands
+     * @return a digest of opcodes and parameters, see {@code iommu_emu_reference.h}; {@link #FAULT} at any other opcode, or
+     *     if there is no such ring or no such command in it
+     */
+    long decode(ByteBuffer commands, long first, long count);
 
     /**
      * Why the loops cannot be called here: they were not built for this system. Who can do without asks first.

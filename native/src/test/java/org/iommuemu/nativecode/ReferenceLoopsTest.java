@@ -263,6 +263,35 @@ class ReferenceLoopsTest {
         assertEquals(ReferenceLoops.FAULT, loops.read(registers, -4, 1), "outside");
     }
 
+    // Commands
+
+    @ParameterizedTest
+    @MethodSource("bindings")
+    void decodeTakesFieldsOfEveryCommand(Supplier<ReferenceLoops> binding) {
+        ReferenceLoops loops = loops(binding);
+        ByteBuffer ring = direct(64);
+        ring.putLong(0, 0x0007_0003_0000_0012L).putLong(8, 0x1234_5678_9abc_d001L); // CMD_TLBI_NH_VA, Leaf
+        ring.putLong(16, 0x0007_0003_0000_0011L).putLong(24, -1); // CMD_TLBI_NH_ASID
+        ring.putLong(32, 0xffff_0003_0000_0028L).putLong(40, -1); // CMD_TLBI_S12_VMALL
+        ring.putLong(48, 0x46).putLong(56, -1); // CMD_SYNC
+        long[] each = {
+            0x12 ^ 3L << 16 ^ 7L << 32 ^ 0x1234_5678_9abc_d000L, 0x11 ^ 3L << 16 ^ 7L << 32, 0x28 ^ 3L << 16, 0x46
+        };
+        long expected = 0;
+        for (int count = 0; count < 200; count++) {
+            assertEquals(expected, loops.decode(ring, 2, count));
+            expected = Long.rotateLeft(expected, 1) ^ each[(2 + count) % 4];
+        }
+        ring.putLong(48, 0x47);
+        assertEquals(each[2], loops.decode(ring, 2, 1));
+        assertEquals(ReferenceLoops.FAULT, loops.decode(ring, 2, 2), "no such command");
+        assertEquals(ReferenceLoops.FAULT, loops.decode(ring, 4, 1), "outside");
+        assertEquals(ReferenceLoops.FAULT, loops.decode(ring, -1, 1), "outside");
+        assertEquals(ReferenceLoops.FAULT, loops.decode(direct(48), 0, 1), "no power of two");
+        assertEquals(ReferenceLoops.FAULT, loops.decode(direct(0), 0, 0), "no command");
+        assertThrows(IllegalArgumentException.class, () -> loops.decode(ring, 0, -1));
+    }
+
     // Arguments
 
     @ParameterizedTest
