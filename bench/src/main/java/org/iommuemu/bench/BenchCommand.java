@@ -132,8 +132,7 @@ public final class BenchCommand implements Callable<Integer> {
         if (filter == null) {
             return name -> true;
         }
-        Predicate<String> contains =
-                name -> name.toLowerCase(Locale.ROOT).contains(filter.toLowerCase(Locale.ROOT));
+        Predicate<String> contains = name -> name.toLowerCase(Locale.ROOT).contains(filter.toLowerCase(Locale.ROOT));
         try {
             return contains.or(Pattern.compile(filter, Pattern.CASE_INSENSITIVE).asPredicate());
         } catch (PatternSyntaxException e) {

@@ -90,7 +90,7 @@ public class BoardStartBenchmark {
     @AuxCounters(AuxCounters.Type.EVENTS)
     public static class Footprint {
         /** Host memory behind the board's RAM. */
-        public double ramKiB;
+        public double kibibytesOfRam;
 
         private double measured;
 
@@ -109,7 +109,7 @@ public class BoardStartBenchmark {
         /** Every iteration's is the same. */
         @TearDown(Level.Iteration)
         public void tell() {
-            ramKiB = measured;
+            kibibytesOfRam = measured;
         }
     }
 }

@@ -56,7 +56,7 @@ final class Chart {
         if (row.rule().startsWith("≥")) {
             return row.bar() / row.ratio();
         }
-        return row.rule().endsWith("s") && !row.rule().contains("×") ? row.best() / row.bar() : row.ratio() / row.bar();
+        return (row.rule().contains("×") ? row.ratio() : row.best()) / row.bar();
     }
 
     /** Time over size of what should not depend on it. Both logarithmic. */

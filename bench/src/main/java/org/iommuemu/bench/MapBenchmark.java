@@ -23,9 +23,11 @@ public class MapBenchmark {
     private static final long PAGE = 4096;
     private static final long BLOCK = 2 << 20;
 
-    // Page addresses that differ in bits 20:12 keep blocks away.
+    // The first page and block stay mapped, so that there are tables. Outputs that are a page off keep blocks of 2 MiB
+    // away where there shall be none, those that are a block off keep blocks of 1 GiB away.
     private static final long INPUT = 0x1000_0000_0000L;
     private static final long OUTPUT = 0x2000_0000_0000L;
+    private static final long MIXED_INPUT = INPUT + 2 * BLOCK;
 
     /** Of a block and pages, 1 MiB of them. */
     private static final int MIXED = 257;
@@ -46,6 +48,7 @@ public class MapBenchmark {
         PhysicalMemory memory = new PhysicalMemory();
         memory.addRam(RAM, RAM_BYTES);
         writer = TableSet.writer(memory, new BumpAllocator(memory, RAM, RAM_BYTES));
+        writer.map(INPUT, OUTPUT, size.equals("2MiB") ? BLOCK : PAGE, Descriptor.STAGE2_RAM);
     }
 
     /** All of them mapped, then all unmapped; per page. */
@@ -53,8 +56,8 @@ public class MapBenchmark {
     @Figure(flatIn = "pages", perEach = "pages")
     public TableWriter mapAndUnmap() {
         switch (size) {
-            case "4KiB" -> both(INPUT, OUTPUT + PAGE, pages * PAGE);
-            case "2MiB" -> both(INPUT, OUTPUT, pages * BLOCK);
+            case "4KiB" -> both(INPUT + PAGE, OUTPUT, pages * PAGE);
+            case "2MiB" -> both(INPUT + BLOCK, OUTPUT, pages * BLOCK);
             default -> {
                 mixed(true);
                 mixed(false);
@@ -73,9 +76,9 @@ public class MapBenchmark {
         for (int left = pages; left > 0; left -= MIXED) {
             long bytes = BLOCK + (Math.min(left, MIXED) - 1) * PAGE;
             if (map) {
-                writer.map(INPUT + offset, OUTPUT + offset, bytes, Descriptor.STAGE2_RAM);
+                writer.map(MIXED_INPUT + offset, OUTPUT + offset, bytes, Descriptor.STAGE2_RAM);
             } else {
-                writer.unmap(INPUT + offset, bytes);
+                writer.unmap(MIXED_INPUT + offset, bytes);
             }
             offset += 2 * BLOCK;
         }

@@ -77,7 +77,6 @@ public class TlbBenchmark {
 
     /** Hits. */
     @Benchmark
-    @Figure(atMost = 2)
     public long lookUp() {
         long input = page[0];
         for (int i = 0; i < Chain.STEPS; i++) {

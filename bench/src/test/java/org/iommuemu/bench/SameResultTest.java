@@ -5,10 +5,12 @@ import static org.junit.jupiter.api.Assertions.assertNotEquals;
 import static org.junit.jupiter.api.Assumptions.assumeTrue;
 
 import java.util.Arrays;
+import java.util.List;
 import org.iommuemu.nativecode.ReferenceLoops;
 import org.junit.jupiter.api.BeforeEach;
 import org.junit.jupiter.api.Test;
 import org.junit.jupiter.params.ParameterizedTest;
+import org.junit.jupiter.params.provider.CsvSource;
 import org.junit.jupiter.params.provider.ValueSource;
 
 /** What is compared does the same work: Java and C end a chain at the same place. */
@@ -69,6 +71,95 @@ class SameResultTest {
             assertNotEquals(ReferenceLoops.FAULT, expected);
             assertEquals(expected, inJava.read64());
         }
+    }
+
+    @Test
+    void hits() {
+        MicroTlbBenchmark micro = new MicroTlbBenchmark();
+        micro.setUp();
+        assertNotEquals(ReferenceLoops.FAULT, micro.reference(reference));
+        assertEquals(micro.reference(reference), micro.hit());
+    }
+
+    @ParameterizedTest
+    @ValueSource(ints = {1, 64})
+    void hitsOfStreams(int streams) {
+        MainTlbBenchmark benchmark = new MainTlbBenchmark();
+        benchmark.streams = streams;
+        benchmark.setUp();
+        assertNotEquals(ReferenceLoops.FAULT, benchmark.reference(reference));
+        assertEquals(benchmark.reference(reference), benchmark.hit());
+    }
+
+    @Test
+    void coldWalks() {
+        ColdWalkBenchmark inC = new ColdWalkBenchmark();
+        ColdWalkBenchmark inJava = new ColdWalkBenchmark();
+        inC.mebibytes = 1;
+        inJava.mebibytes = 1;
+        inC.setUp();
+        inJava.setUp();
+        ColdWalkBenchmark.Image image = new ColdWalkBenchmark.Image();
+        image.setUp(inC);
+        for (int i = 0; i < 5; i++) {
+            long expected = inC.reference(image, reference);
+            assertNotEquals(ReferenceLoops.FAULT, expected);
+            assertEquals(expected, inJava.stage1());
+        }
+    }
+
+    @Test
+    void misses() {
+        MissBenchmark inC = new MissBenchmark();
+        MissBenchmark inJava = new MissBenchmark();
+        inC.setUp();
+        inJava.setUp();
+        MissBenchmark.Image image = new MissBenchmark.Image();
+        image.setUp(inC);
+        for (int i = 0; i < 5; i++) {
+            long expected = inC.reference(image, reference);
+            assertNotEquals(ReferenceLoops.FAULT, expected);
+            assertEquals(expected, inJava.walkAndFill());
+        }
+    }
+
+    @ParameterizedTest
+    @CsvSource({"smmuv3, 64", "smmuv3, 1024", "ipmmu, 64", "ipmmu, 1024", "smmuv3, 65536", "ipmmu, 65536"})
+    void sharedTables(String unit, int pages) {
+        SharedTableBenchmark inC = new SharedTableBenchmark();
+        SharedTableBenchmark inJava = new SharedTableBenchmark();
+        for (SharedTableBenchmark benchmark : List.of(inC, inJava)) {
+            benchmark.unit = unit;
+            benchmark.pages = pages;
+            benchmark.setUp();
+        }
+        long expected = inC.reference(reference);
+        assertNotEquals(ReferenceLoops.FAULT, expected);
+        assertEquals(expected, inJava.translate());
+    }
+
+    @Test
+    void commandsAreOnesThatCDecodes() {
+        CommandQueueBenchmark benchmark = new CommandQueueBenchmark();
+        benchmark.setUp();
+        assertNotEquals(ReferenceLoops.FAULT, benchmark.reference(reference));
+        benchmark.consumed();
+        benchmark.writtenAndConsumed();
+    }
+
+    @ParameterizedTest
+    @ValueSource(ints = {16384, 131072})
+    void aConfigurationMissMeetsEveryStream(int streams) {
+        ConfigurationMissBenchmark benchmark = new ConfigurationMissBenchmark();
+        benchmark.streams = streams;
+        benchmark.setUp();
+        int met = 0;
+        int stream = 0;
+        do {
+            stream = benchmark.translate();
+            met += Chain.STEPS;
+        } while (stream != 0);
+        assertEquals(streams, met);
     }
 
     @Test
