@@ -30,6 +30,7 @@ public final class Tlb {
     private static final int ASIDS = 1024;
     private static final int SPACES = 256;
 
+    private final TlbGeometry geometry;
     private final int sets;
     private final int ways;
     private final AtomicLong epoch = new AtomicLong();
@@ -45,20 +46,31 @@ public final class Tlb {
     /** Allocated by the first fill: a unit that nothing goes through costs nothing. */
     private volatile long[] entries;
 
-    private volatile int victim;
+    /**
+     * Pseudo-LRU, by set: bit n says that way n was hit since all bits were last cleared. A hint: written without order, and
+     * on a hit only if the bit is not set yet, so that hits on the same entries do not contend.
+     */
+    private volatile long[] recentlyUsed;
+
+    /** State of the turn, or of the random numbers. A hint, too: racing fills may pick the same victim. */
+    private long victim;
+
+    /** An empty TLB. */
+    public Tlb(TlbGeometry geometry) {
+        this.geometry = geometry;
+        sets = geometry.sets();
+        ways = geometry.ways();
+        victim = geometry.seed();
+    }
 
     /**
-     * An empty TLB.
+     * An empty TLB with pseudo-LRU replacement.
      *
      * @param sets a power of two
      * @param ways entries per set
      */
     public Tlb(int sets, int ways) {
-        if (Integer.bitCount(sets) != 1 || ways < 1) {
-            throw new IllegalArgumentException("TLB of %d sets, %d ways".formatted(sets, ways));
-        }
-        this.sets = sets;
-        this.ways = ways;
+        this(TlbGeometry.of(sets, ways));
     }
 
     /**
@@ -76,8 +88,9 @@ public final class Tlb {
         for (long left = sizes.getAcquire(); left != 0; left &= left - 1) {
             int log2Size = Long.numberOfTrailingZeros(left);
             long key = key(input, log2Size);
-            int slot = set(space, key) * ways * ENTRY;
-            for (int end = slot + ways * ENTRY; slot < end; slot += ENTRY) {
+            int set = set(space, key);
+            int first = set * ways * ENTRY;
+            for (int slot = first, end = first + ways * ENTRY; slot < end; slot += ENTRY) {
                 long stamp = (long) LONGS.getAcquire(table, slot);
                 if ((long) LONGS.getOpaque(table, slot + 1) != key || (stamp & 1L << 32) != 0) {
                     continue;
@@ -90,6 +103,7 @@ public final class Tlb {
                     continue;
                 }
                 if ((int) stamp == generation(space, asid, (owner & GLOBAL) != 0)) {
+                    used(set, slot - first);
                     long offset = (1L << log2Size) - 1;
                     return value + (input & offset & 0x000f_ffff_ffff_f000L);
                 }
@@ -111,6 +125,9 @@ public final class Tlb {
      * @param before {@link #epoch} before the walk
      */
     public void fill(int space, int asid, long input, long value, long before) {
+        if (geometry.replacement() == TlbGeometry.Replacement.NEVER_CACHE) {
+            return;
+        }
         long[] table = entries;
         if (table == null) {
             table = allocate();
@@ -120,7 +137,11 @@ public final class Tlb {
         // Read before the epoch is compared below: an invalidation that comes later makes the entry stale.
         int entryGeneration = generation(space, asid, global);
         long key = key(input, log2Size);
-        int slot = choose(table, set(space, key), key, space, asid);
+        int set = set(space, key);
+        int slot = choose(table, set, key, space, asid);
+        if (slot < 0) {
+            return;
+        }
         long stamp = (long) LONGS.getAcquire(table, slot);
         if ((stamp & 1L << 32) != 0 || !LONGS.compareAndSet(table, slot, stamp, stamp + (1L << 32))) {
             return; // Another thread is writing here; caching is never a duty.
@@ -140,6 +161,7 @@ public final class Tlb {
         LONGS.setOpaque(table, slot + 2, owner(space, asid, global));
         LONGS.setOpaque(table, slot + 3, value - (input & offset));
         LONGS.setRelease(table, slot, (stamp >>> 32) + 2 << 32 | entryGeneration & 0xffffffffL);
+        used(set, slot - set * ways * ENTRY);
     }
 
     /** Invalidates everything. */
@@ -221,11 +243,45 @@ public final class Tlb {
                 free = slot; // The first: hits find what is in front sooner.
             }
         }
-        return free >= 0 ? free : first + (victim++ & 0x7fffffff) % ways * ENTRY;
+        return free >= 0 ? free : victim(set, first);
+    }
+
+    /** The entry of a full set that gives way, or -1. */
+    private int victim(int set, int first) {
+        return switch (geometry.replacement()) {
+            case PSEUDO_LRU -> {
+                long used = (long) LONGS.getOpaque(recentlyUsed, set);
+                int way = Math.min(Long.numberOfTrailingZeros(~used), ways - 1);
+                yield first + way * ENTRY;
+            }
+            case RANDOM -> {
+                victim = victim * 0x5851f42d4c957f2dL + 0x14057b7ef767814fL;
+                yield first + (int) ((victim >>> 33) % ways) * ENTRY;
+            }
+            case CAPACITY_ONLY -> first + (int) ((victim++ & Long.MAX_VALUE) % ways) * ENTRY;
+            case CACHE_FOR_EVER, NEVER_CACHE -> -1;
+        };
+    }
+
+    /** An entry was hit or filled: the one at an offset in its set. */
+    private void used(int set, int offset) {
+        long[] bits = recentlyUsed;
+        if (bits == null) {
+            return;
+        }
+        long bit = 1L << offset / ENTRY;
+        long used = (long) LONGS.getOpaque(bits, set);
+        if ((used & bit) == 0) {
+            long all = used | bit;
+            LONGS.setOpaque(bits, set, all == -1L >>> 64 - ways ? bit : all);
+        }
     }
 
     private synchronized long[] allocate() {
         if (entries == null) {
+            if (geometry.replacement() == TlbGeometry.Replacement.PSEUDO_LRU) {
+                recentlyUsed = new long[sets];
+            }
             entries = new long[sets * ways * ENTRY];
         }
         return entries;
