@@ -4,6 +4,8 @@ import java.lang.invoke.MethodHandles;
 import java.lang.invoke.VarHandle;
 import java.util.concurrent.atomic.AtomicIntegerArray;
 import java.util.concurrent.atomic.AtomicLong;
+import org.iommuemu.mmio.TlbGeometry;
+import org.iommuemu.mmio.TlbReplacement;
 import org.iommuemu.mmio.Translation;
 
 /**
@@ -46,21 +48,14 @@ public final class Tlb {
     /** Allocated by the first fill: a unit that nothing goes through costs nothing. */
     private volatile long[] entries;
 
-    /**
-     * Pseudo-LRU, by set: bit n says that way n was hit since all bits were last cleared. A hint: written without order, and
-     * on a hit only if the bit is not set yet, so that hits on the same entries do not contend.
-     */
-    private volatile long[] recentlyUsed;
-
-    /** State of the turn, or of the random numbers. A hint, too: racing fills may pick the same victim. */
-    private long victim;
+    /** Made by the first fill, before {@link #entries} is published. */
+    private TlbReplacement replacement;
 
     /** An empty TLB. */
     public Tlb(TlbGeometry geometry) {
         this.geometry = geometry;
         sets = geometry.sets();
         ways = geometry.ways();
-        victim = geometry.seed();
     }
 
     /**
@@ -103,7 +98,7 @@ public final class Tlb {
                     continue;
                 }
                 if ((int) stamp == generation(space, asid, (owner & GLOBAL) != 0)) {
-                    used(set, slot - first);
+                    replacement.used(set, (slot - first) / ENTRY);
                     long offset = (1L << log2Size) - 1;
                     return value + (input & offset & 0x000f_ffff_ffff_f000L);
                 }
@@ -161,7 +156,7 @@ public final class Tlb {
         LONGS.setOpaque(table, slot + 2, owner(space, asid, global));
         LONGS.setOpaque(table, slot + 3, value - (input & offset));
         LONGS.setRelease(table, slot, (stamp >>> 32) + 2 << 32 | entryGeneration & 0xffffffffL);
-        used(set, slot - set * ways * ENTRY);
+        replacement.used(set, slot / ENTRY - set * ways);
     }
 
     /** Invalidates everything. */
@@ -228,7 +223,7 @@ public final class Tlb {
         }
     }
 
-    /** The entry to replace: the one that has this translation already, else a stale one, else the next in turn. */
+    /** The entry to replace: the one that has this translation already, else a stale one, else whichever gives way; or -1. */
     private int choose(long[] table, int set, long key, int space, int asid) {
         int first = set * ways * ENTRY;
         int free = -1;
@@ -243,45 +238,16 @@ public final class Tlb {
                 free = slot; // The first: hits find what is in front sooner.
             }
         }
-        return free >= 0 ? free : victim(set, first);
-    }
-
-    /** The entry of a full set that gives way, or -1. */
-    private int victim(int set, int first) {
-        return switch (geometry.replacement()) {
-            case PSEUDO_LRU -> {
-                long used = (long) LONGS.getOpaque(recentlyUsed, set);
-                int way = Math.min(Long.numberOfTrailingZeros(~used), ways - 1);
-                yield first + way * ENTRY;
-            }
-            case RANDOM -> {
-                victim = victim * 0x5851f42d4c957f2dL + 0x14057b7ef767814fL;
-                yield first + (int) ((victim >>> 33) % ways) * ENTRY;
-            }
-            case CAPACITY_ONLY -> first + (int) ((victim++ & Long.MAX_VALUE) % ways) * ENTRY;
-            case CACHE_FOR_EVER, NEVER_CACHE -> -1;
-        };
-    }
-
-    /** An entry was hit or filled: the one at an offset in its set. */
-    private void used(int set, int offset) {
-        long[] bits = recentlyUsed;
-        if (bits == null) {
-            return;
+        if (free >= 0) {
+            return free;
         }
-        long bit = 1L << offset / ENTRY;
-        long used = (long) LONGS.getOpaque(bits, set);
-        if ((used & bit) == 0) {
-            long all = used | bit;
-            LONGS.setOpaque(bits, set, all == -1L >>> 64 - ways ? bit : all);
-        }
+        int way = replacement.victim(set);
+        return way < 0 ? -1 : first + way * ENTRY;
     }
 
     private synchronized long[] allocate() {
         if (entries == null) {
-            if (geometry.replacement() == TlbGeometry.Replacement.PSEUDO_LRU) {
-                recentlyUsed = new long[sets];
-            }
+            replacement = new TlbReplacement(geometry);
             entries = new long[sets * ways * ENTRY];
         }
         return entries;

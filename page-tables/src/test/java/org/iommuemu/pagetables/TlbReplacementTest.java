@@ -6,8 +6,9 @@ import static org.junit.jupiter.api.Assertions.assertThrows;
 import static org.junit.jupiter.api.Assertions.assertTrue;
 
 import java.util.BitSet;
+import org.iommuemu.mmio.TlbGeometry;
+import org.iommuemu.mmio.TlbGeometry.Replacement;
 import org.iommuemu.mmio.Translation;
-import org.iommuemu.pagetables.TlbGeometry.Replacement;
 import org.junit.jupiter.api.Test;
 import org.junit.jupiter.params.ParameterizedTest;
 import org.junit.jupiter.params.provider.EnumSource;

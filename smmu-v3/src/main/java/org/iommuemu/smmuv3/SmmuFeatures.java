@@ -2,8 +2,8 @@ package org.iommuemu.smmuv3;
 
 import java.util.EnumSet;
 import java.util.Set;
+import org.iommuemu.mmio.TlbGeometry;
 import org.iommuemu.pagetables.Granule;
-import org.iommuemu.pagetables.TlbGeometry;
 
 /**
  * What an SMMU implements: decides SMMU_IDR0 to SMMU_IDR5, SMMU_IIDR and SMMU_AIDR (IHI 0070, 6.3.1 to 6.3.8), and

@@ -1,8 +1,8 @@
 package org.iommuemu.smmuv3;
 
+import org.iommuemu.mmio.TlbGeometry;
 import org.iommuemu.pagetables.Granule;
 import org.iommuemu.pagetables.Tlb;
-import org.iommuemu.pagetables.TlbGeometry;
 
 /** The TLBs (IHI 0070, 3.17), one for each kind of tag. */
 final class TranslationCaches {

@@ -16,7 +16,7 @@ import java.util.List;
 import java.util.Map;
 import java.util.stream.Stream;
 import org.iommuemu.mmio.DmaPort;
-import org.iommuemu.pagetables.TlbGeometry;
+import org.iommuemu.mmio.TlbGeometry;
 import org.junit.jupiter.api.DynamicTest;
 import org.junit.jupiter.api.Test;
 import org.junit.jupiter.api.TestFactory;
@@ -58,17 +58,21 @@ class ConformanceVectorTest {
 
     /** The hardware that drivers meet may cache much, little or nothing: the outcomes are the same, or permitted ones. */
     private enum Caches {
-        ORDINARY(TlbGeometry.of(512, 4), DmaPort.MICRO_TLB_ENTRIES),
-        NONE(TlbGeometry.of(1, 1).with(TlbGeometry.Replacement.NEVER_CACHE), 0),
-        ONE_ENTRY(TlbGeometry.of(1, 1), 1),
-        FOR_EVER(TlbGeometry.of(1024, 8).with(TlbGeometry.Replacement.CACHE_FOR_EVER), 4096);
+        ORDINARY(TlbGeometry.of(512, 4), DmaPort.MICRO_TLB),
+        NONE(
+                TlbGeometry.of(1, 1).with(TlbGeometry.Replacement.NEVER_CACHE),
+                TlbGeometry.of(1, 1).with(TlbGeometry.Replacement.NEVER_CACHE)),
+        ONE_ENTRY(TlbGeometry.of(1, 1), TlbGeometry.of(1, 1)),
+        FOR_EVER(
+                TlbGeometry.of(1024, 8).with(TlbGeometry.Replacement.CACHE_FOR_EVER),
+                TlbGeometry.of(64, 64).with(TlbGeometry.Replacement.CACHE_FOR_EVER));
 
         private final TlbGeometry tlb;
-        private final int microTlbEntries;
+        private final TlbGeometry microTlb;
 
-        Caches(TlbGeometry tlb, int microTlbEntries) {
+        Caches(TlbGeometry tlb, TlbGeometry microTlb) {
             this.tlb = tlb;
-            this.microTlbEntries = microTlbEntries;
+            this.microTlb = microTlb;
         }
     }
 
@@ -84,7 +88,7 @@ class ConformanceVectorTest {
         List<String> failures = new ArrayList<>();
         for (JsonNode testCase : read(category + ".jsonl")) {
             String id = testCase.get("id").asText();
-            List<String> differences = new VectorReplay(meta, features, caches.microTlbEntries).replay(testCase);
+            List<String> differences = new VectorReplay(meta, features, caches.microTlb).replay(testCase);
             if (!differences.isEmpty() && !EXCEPTIONS.containsKey(id)) {
                 failures.add("%s (%s, %s): %s"
                         .formatted(

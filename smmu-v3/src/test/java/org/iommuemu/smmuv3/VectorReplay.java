@@ -13,6 +13,7 @@ import org.iommuemu.mmio.DmaPort;
 import org.iommuemu.mmio.InterruptController;
 import org.iommuemu.mmio.MisuseListener;
 import org.iommuemu.mmio.PhysicalMemory;
+import org.iommuemu.mmio.TlbGeometry;
 import org.iommuemu.mmio.Translator;
 
 /**
@@ -41,7 +42,7 @@ final class VectorReplay {
     private boolean diverged;
 
     private final Map<Integer, DmaPort> ports = new HashMap<>();
-    private final int microTlbEntries;
+    private final TlbGeometry microTlb;
 
     /**
      * A fresh board.
@@ -49,8 +50,8 @@ final class VectorReplay {
      * @param meta the machine and the masks of comparable event bits
      * @param features what the SMMU implements
      */
-    VectorReplay(JsonNode meta, SmmuFeatures features, int microTlbEntries) {
-        this.microTlbEntries = microTlbEntries;
+    VectorReplay(JsonNode meta, SmmuFeatures features, TlbGeometry microTlb) {
+        this.microTlb = microTlb;
         eventMasks = meta.get("eventMask");
         PhysicalMemory memory = new PhysicalMemory();
         long start = number(meta.get("ram").get(0));
@@ -147,7 +148,7 @@ final class VectorReplay {
         byte[] bytes = write ? HEX.parseHex(step.get("data").asText()) : new byte[length];
         DmaPort port = ports.computeIfAbsent(
                 (int) number(step.get("sid")),
-                sid -> new DmaPort(bus, smmu, sid, Translator.NO_SUBSTREAM, 0, microTlbEntries));
+                sid -> new DmaPort(bus, smmu, sid, Translator.NO_SUBSTREAM, 0, microTlb));
         long produced = bus.read(EVENTQ_PROD, 4);
         segments.clear();
         long address = number(step.get("iova"));

@@ -1,4 +1,4 @@
-package org.iommuemu.pagetables;
+package org.iommuemu.mmio;
 
 /**
  * The shape of a TLB, for a given piece of silicon, or for the worst that the architecture allows.
