@@ -383,7 +383,7 @@ class TableWalkTest {
 
     @Test
     void softwareAndHardwareLoseNoUpdateOfOneDescriptor() throws InterruptedException {
-        // Software cleans, clears the Access flag and counts in the address bits; hardware sets the flag and makes dirty.
+        // Software cleans, clears AF and counts in the address bits; hardware sets AF and makes dirty.
         long counted = 1L << 12;
         memory.write64(ROOT, USER | CLEAN | TABLE);
         TableWalk walk = TableWalk.stage1(memory, Granule.KIB_4, ROOT, 21, 48)
