@@ -33,6 +33,11 @@ public final class TableWalk {
     private final PhysicalMemory memory;
     private final Granule granule;
     private final TableWalk next;
+    private final Tlb tlb;
+    private final int space;
+
+    /** The RAM around the first table, where others mostly are, too. Set once, without order: it never is a wrong one. */
+    private PhysicalMemory.Window home;
 
     // Where to go.
     private final long base;
@@ -45,11 +50,6 @@ public final class TableWalk {
     private final int levelBits;
     private final long levelMask;
     private final boolean bigEndian;
-    /** RAM that most tables are in, to ask for no other: RAM never shrinks. The end is that of 8-byte accesses. */
-    private final long ramStart;
-
-    private final long ramEnd;
-
     // How descriptors are read: see AddressFormat.
     private final long low;
     private final long high;
@@ -84,6 +84,8 @@ public final class TableWalk {
         memory = builder.memory;
         granule = builder.granule;
         next = builder.next;
+        tlb = builder.tlb;
+        space = builder.space;
         bigEndian = builder.bigEndian;
         inputBits = builder.inputBits;
         flip = builder.upper ? -1 : 0;
@@ -104,9 +106,6 @@ public final class TableWalk {
         int tableBits = inputBits - startShift + 3;
         base = builder.base & -1L << (builder.outputBits > 48 || ds ? Math.max(tableBits, 6) : tableBits);
         baseTooLarge = (base & beyond) != 0;
-        PhysicalMemory.Range ram = ram(memory, base);
-        ramStart = ram.base();
-        ramEnd = ram.end() - 7;
         tableSecurity = builder.nonSecureOnly ? Descriptor.NS_TABLE : 0;
         leafSecurity = builder.nonSecureOnly ? Descriptor.NS : 0;
         accessFlagUpdate = builder.accessFlagUpdate;
@@ -128,18 +127,6 @@ public final class TableWalk {
         }
         protectedTableWalk = builder.protectedTableWalk;
         stageBit = builder.stage2 ? WalkResult.STAGE2 : 0;
-    }
-
-    /** The RAM that holds an address, or else the largest there is. */
-    private static PhysicalMemory.Range ram(PhysicalMemory memory, long address) {
-        PhysicalMemory.Range best = new PhysicalMemory.Range(0, 0);
-        for (PhysicalMemory.Range range : memory.ranges()) {
-            if (address >= range.base() && address < range.end()) {
-                return range;
-            }
-            best = range.size() > best.size() ? range : best;
-        }
-        return best;
     }
 
     /** How a table is walked. What is not set is off, or 0. */
@@ -170,6 +157,8 @@ public final class TableWalk {
         private boolean protectedTableWalk;
         private long mair;
         private TableWalk next;
+        private Tlb tlb;
+        private int space;
 
         private Builder(
                 PhysicalMemory memory, boolean stage2, Granule granule, long base, int inputBits, int outputBits) {
@@ -316,6 +305,19 @@ public final class TableWalk {
             return this;
         }
 
+        /**
+         * Of a stage 2: where to keep what it translates for the stage 1 above it, so that the addresses of the same tables
+         * need not be walked for again.
+         *
+         * @param in a TLB that is invalidated with this stage 2
+         * @param as the space in it: the VMID
+         */
+        public Builder cached(Tlb in, int as) {
+            tlb = in;
+            space = as;
+            return this;
+        }
+
         /** The walk. */
         public TableWalk build() {
             return new TableWalk(this);
@@ -404,7 +406,7 @@ public final class TableWalk {
         if (next == null || WalkResult.isFault(result)) {
             return result;
         }
-        long second = next.walk(Translation.address(result, input), access);
+        long second = next.through(Translation.address(result, input), access);
         return WalkResult.isFault(second) ? second : combine(result, second);
     }
 
@@ -414,6 +416,31 @@ public final class TableWalk {
      */
     public long walkForTable(long input, int access) {
         return walk(input, access | FOR_TABLE);
+    }
+
+    /** Translates an address of the stage above. */
+    private long through(long ipa, int access) {
+        if (tlb == null) {
+            return walk(ipa, access);
+        }
+        long cached = tlb.lookUp(space, 0, ipa);
+        if (cached != Tlb.MISS && WalkResult.permits(cached, access) && !(refusesDevices(access) && isDevice(cached))) {
+            return cached;
+        }
+        long epoch = tlb.epoch();
+        long result = walk(ipa, access);
+        if (!WalkResult.isFault(result)) {
+            tlb.fill(space, 0, ipa, result, epoch);
+        }
+        return result;
+    }
+
+    private boolean refusesDevices(int access) {
+        return protectedTableWalk && (access & FOR_TABLE) != 0;
+    }
+
+    private static boolean isDevice(long translation) {
+        return Translation.attributes(translation) >>> 4 == 0;
     }
 
     private long descend(long input, int access) {
@@ -427,21 +454,28 @@ public final class TableWalk {
         long table = base;
         long tables = 0;
         long index = input >>> shift & startMask;
+        PhysicalMemory.Window near = home;
         for (; ; ) {
             long entry = table + (index << 3);
             long address = entry;
             if (next != null) {
                 // Table walks are reads; with stage 2 they need read permission there (IHI 0070, 3.3.2).
-                long second = next.walk(entry, Access.READ | FOR_TABLE);
+                long second = next.through(entry, Access.READ | FOR_TABLE);
                 if (WalkResult.isFault(second)) {
                     return second | WalkResult.TABLE_WALK;
                 }
                 address = Translation.address(second, entry);
             }
-            if ((address < ramStart || address >= ramEnd) && !memory.isRam(address, 8)) {
-                return fault(WalkResult.Kind.EXTERNAL_ABORT, shift, address);
+            if (near == null || !near.holds(address)) {
+                near = memory.window(address);
+                if (home == null) {
+                    home = near;
+                }
+                if (near == null && !memory.isRam(address, 8)) {
+                    return fault(WalkResult.Kind.EXTERNAL_ABORT, shift, address);
+                }
             }
-            long descriptor = stored(memory.read64(address));
+            long descriptor = stored(near == null ? memory.read64(address) : near.read64(address));
             int type = (int) descriptor & 3;
             if (type == 3 && shift != pageShift) {
                 table = descriptor & low | (descriptor & high) << highShift;
@@ -484,8 +518,7 @@ public final class TableWalk {
         long writable = (descriptor & dbm) != 0 ? descriptor & ~DIRTY_BIT | dirty : descriptor;
         long type = types[(int) (descriptor >>> 2) & types.length - 1];
         long permissions = rights[rightsIndex(writable, tables)];
-        if (!WalkResult.permits(permissions, access)
-                || protectedTableWalk && (access & FOR_TABLE) != 0 && Translation.attributes(type) >>> 4 == 0) {
+        if (!WalkResult.permits(permissions, access) || refusesDevices(access) && isDevice(type)) {
             return fault(WalkResult.Kind.PERMISSION, shift, input);
         }
         if (accessFlagUpdate) {
@@ -524,7 +557,7 @@ public final class TableWalk {
     /** Replaces a leaf in RAM; returns {@link #UPDATED}, {@link #RETRY} or a fault of stage 2. */
     private long update(long entry, long address, long descriptor, long updated) {
         if (next != null) {
-            long second = next.walk(entry, Access.WRITE | FOR_TABLE);
+            long second = next.through(entry, Access.WRITE | FOR_TABLE);
             if (WalkResult.isFault(second)) {
                 return second | WalkResult.TABLE_WALK | WalkResult.TABLE_WRITE;
             }
