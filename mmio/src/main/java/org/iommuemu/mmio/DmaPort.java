@@ -21,8 +21,8 @@ public final class DmaPort {
         BUS_ERROR
     }
 
-    /** Entries of a micro-TLB, where nothing else is asked for. */
-    public static final int MICRO_TLB_ENTRIES = 256;
+    /** The micro-TLB, where nothing else is asked for: direct-mapped. */
+    public static final TlbGeometry MICRO_TLB = TlbGeometry.of(256, 1);
 
     private static final int PAGE = 4096;
     private static final long PAGE_ADDRESS = -PAGE;
@@ -30,12 +30,13 @@ public final class DmaPort {
     /** A unit may ignore the top byte of an input address, and then names the address without it. */
     private static final long PAGE_BELOW_TAG = PAGE_ADDRESS & -1L >>> 8;
 
-    // A micro-TLB entry is two longs, direct-mapped by page: tag (page address, bit 0: reads, bit 1: writes went
+    // A micro-TLB entry is two longs, in a set that the page number chooses: tag (page address, bit 0: reads, bit 1:
+    // writes went
     // through
     // it) and translation. The owner of the port alone touches them.
     private static final long READ = 1;
     private static final long WRITE = 2;
-    private static final long[] NOTHING = new long[2];
+    private static final long[] NOTHING = new long[2 * 64];
 
     private final Bus bus;
     private final Translator translator;
@@ -43,10 +44,18 @@ public final class DmaPort {
     private final int substreamId;
     private final int attributes;
     private final Invalidations invalidations;
-    private final int microTlbEntries;
+    private final TlbGeometry geometry;
 
+    /** Longs of a set that are used, and log2 of those from one set to the next. */
+    private final int span;
+
+    private final int strideShift;
+
+    /** Made by the first fill: before that, one set that nothing matches. */
     private long[] microTlb = NOTHING;
-    private int microTlbMask;
+
+    private int setMask;
+    private TlbReplacement replacement;
 
     /** The head of the unit's log up to which the micro-TLB is true. */
     private long seen;
@@ -68,9 +77,11 @@ public final class DmaPort {
             if (blocks) {
                 dropAll(); // Any page may be of the block that covers the address.
             } else {
-                int entry = entry(address);
-                if (((microTlb[entry] ^ address) & PAGE_BELOW_TAG) == 0) {
-                    microTlb[entry] = 0;
+                int first = set(address) << strideShift;
+                for (int entry = first; entry < first + span; entry += 2) {
+                    if (((microTlb[entry] ^ address) & PAGE_BELOW_TAG) == 0) {
+                        microTlb[entry] = 0;
+                    }
                 }
             }
         }
@@ -92,28 +103,28 @@ public final class DmaPort {
      * @param attributes bits of {@link Access} that all its accesses have: privileged, instruction, secure
      */
     public DmaPort(Bus bus, Translator translator, int streamId, int substreamId, int attributes) {
-        this(bus, translator, streamId, substreamId, attributes, MICRO_TLB_ENTRIES);
+        this(bus, translator, streamId, substreamId, attributes, MICRO_TLB);
     }
 
     /**
-     * A port with a micro-TLB of another size.
+     * A port with a micro-TLB of another shape.
      *
      * @param translator the unit, or null for a master that is wired straight to the bus
      * @param streamId StreamID (SMMUv3) or micro-TLB number (IPMMU)
      * @param substreamId or {@link Translator#NO_SUBSTREAM}
      * @param attributes bits of {@link Access} that all its accesses have: privileged, instruction, secure
-     * @param microTlbEntries a power of two, or 0 for no micro-TLB
+     * @param microTlb its shape; {@link TlbGeometry.Replacement#NEVER_CACHE} for none
      */
-    public DmaPort(Bus bus, Translator translator, int streamId, int substreamId, int attributes, int microTlbEntries) {
-        if (microTlbEntries < 0 || Integer.bitCount(microTlbEntries) > 1) {
-            throw new IllegalArgumentException("a micro-TLB of %d entries".formatted(microTlbEntries));
-        }
+    public DmaPort(
+            Bus bus, Translator translator, int streamId, int substreamId, int attributes, TlbGeometry microTlb) {
         this.bus = bus;
         this.translator = translator;
         this.streamId = streamId;
         this.substreamId = substreamId;
         this.attributes = attributes & ~Access.WRITE;
-        this.microTlbEntries = microTlbEntries;
+        geometry = microTlb;
+        span = 2 * microTlb.ways();
+        strideShift = 32 - Integer.numberOfLeadingZeros(span - 1);
         invalidations = translator == null ? null : translator.invalidations();
         seen = invalidations == null ? 0 : invalidations.head();
     }
@@ -162,15 +173,23 @@ public final class DmaPort {
         if (invalidations.head() != seen) {
             catchUp();
         }
-        int entry = entry(address);
+        int set = set(address);
         long right = write ? WRITE : READ;
-        return (microTlb[entry] & (PAGE_ADDRESS | right)) == (address & PAGE_ADDRESS | right)
-                ? microTlb[entry + 1]
-                : missAndFill(address, write, entry);
+        long wanted = address & PAGE_ADDRESS | right;
+        int first = set << strideShift;
+        for (int entry = first; entry < first + span; entry += 2) {
+            if ((microTlb[entry] & (PAGE_ADDRESS | right)) == wanted) {
+                if (replacement != null) {
+                    replacement.used(set, (entry - first) / 2);
+                }
+                return microTlb[entry + 1];
+            }
+        }
+        return missAndFill(address, write);
     }
 
-    private int entry(long address) {
-        return ((int) (address >>> 12) & microTlbMask) << 1;
+    private int set(long address) {
+        return (int) (address >>> 12) & setMask;
     }
 
     private void catchUp() {
@@ -187,27 +206,52 @@ public final class DmaPort {
         return address >>> PhysicalMemory.ADDRESS_BITS == 0 ? Translation.identity(address) : Translation.ABORT;
     }
 
-    private long missAndFill(long address, boolean write, int missed) {
+    private long missAndFill(long address, boolean write) {
         long translation = miss(address, write);
         // What was invalidated since we looked may be what the unit answered from.
-        if (!Translation.translated(translation) || microTlbEntries == 0 || invalidations.head() != seen) {
+        if (!Translation.translated(translation)
+                || geometry.replacement() == TlbGeometry.Replacement.NEVER_CACHE
+                || invalidations.head() != seen) {
             return translation;
         }
-        int entry = missed;
         if (microTlb == NOTHING) {
-            microTlb = new long[2 * microTlbEntries];
-            microTlbMask = microTlbEntries - 1;
-            entry = entry(address);
+            microTlb = new long[geometry.sets() << strideShift];
+            setMask = geometry.sets() - 1;
+            // With one way there is nothing to choose, and nothing to remember of hits.
+            replacement = geometry.ways() == 1 && geometry.replacement() != TlbGeometry.Replacement.CACHE_FOR_EVER
+                    ? null
+                    : new TlbReplacement(geometry);
         }
-        long page = address & PAGE_ADDRESS;
-        long rights = write ? WRITE : READ;
-        if ((microTlb[entry] & PAGE_ADDRESS) == page && microTlb[entry + 1] == translation) {
-            rights |= microTlb[entry] & (READ | WRITE);
+        int set = set(address);
+        int way = choose(set, address);
+        if (way >= 0) {
+            int entry = (set << strideShift) + 2 * way;
+            long rights = write ? WRITE : READ;
+            if (((microTlb[entry] ^ address) & PAGE_ADDRESS) == 0 && microTlb[entry + 1] == translation) {
+                rights |= microTlb[entry] & (READ | WRITE);
+            }
+            microTlb[entry] = address & PAGE_ADDRESS | rights;
+            microTlb[entry + 1] = translation;
+            blocks |= Translation.log2Size(translation) > 12;
+            if (replacement != null) {
+                replacement.used(set, way);
+            }
         }
-        microTlb[entry] = page | rights;
-        microTlb[entry + 1] = translation;
-        blocks |= Translation.log2Size(translation) > 12;
         return translation;
+    }
+
+    /** The way that an address goes to: where its page is already, else a free one, else whichever gives way; or -1. */
+    private int choose(int set, long address) {
+        int free = -1;
+        for (int way = geometry.ways() - 1; way >= 0; way--) {
+            long tag = microTlb[(set << strideShift) + 2 * way];
+            if ((tag & (READ | WRITE)) == 0) {
+                free = way;
+            } else if (((tag ^ address) & PAGE_ADDRESS) == 0) {
+                return way;
+            }
+        }
+        return free >= 0 ? free : replacement == null ? 0 : replacement.victim(set);
     }
 
     /**

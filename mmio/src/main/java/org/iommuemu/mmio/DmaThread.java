@@ -2,11 +2,14 @@ package org.iommuemu.mmio;
 
 import java.lang.invoke.MethodHandles;
 import java.lang.invoke.VarHandle;
-import java.util.concurrent.ConcurrentLinkedQueue;
+import java.util.Arrays;
+import java.util.stream.Stream;
 
 /** What other threads can see of the DMA that a thread does. One for each thread, for all ports that it uses. */
 final class DmaThread {
-    private static final ConcurrentLinkedQueue<DmaThread> ALL = new ConcurrentLinkedQueue<>();
+    /** Replaced, never changed; who is missing in it has not opened a burst yet. */
+    private static volatile DmaThread[] all = {};
+
     private static final ThreadLocal<DmaThread> CURRENT = ThreadLocal.withInitial(DmaThread::register);
 
     private static final VarHandle BURST;
@@ -45,10 +48,10 @@ final class DmaThread {
     /** How many bursts are open, one inside of the other. The thread's own. */
     private int depth;
 
-    private static DmaThread register() {
-        ALL.removeIf(other -> !other.thread.isAlive());
+    private static synchronized DmaThread register() {
         DmaThread self = new DmaThread();
-        ALL.add(self);
+        all = Stream.concat(Arrays.stream(all).filter(other -> other.thread.isAlive()), Stream.of(self))
+                .toArray(DmaThread[]::new);
         return self;
     }
 
@@ -56,8 +59,8 @@ final class DmaThread {
         return CURRENT.get();
     }
 
-    static Iterable<DmaThread> all() {
-        return ALL;
+    static DmaThread[] all() {
+        return all;
     }
 
     boolean isCurrent() {

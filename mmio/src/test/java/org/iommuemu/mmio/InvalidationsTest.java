@@ -8,11 +8,13 @@ import static org.junit.jupiter.api.Assertions.assertTrue;
 import java.time.Duration;
 import java.util.ArrayList;
 import java.util.List;
+import java.util.SplittableRandom;
 import java.util.concurrent.CountDownLatch;
 import java.util.concurrent.atomic.AtomicBoolean;
 import java.util.concurrent.atomic.AtomicLong;
 import org.junit.jupiter.api.Test;
 import org.junit.jupiter.params.ParameterizedTest;
+import org.junit.jupiter.params.provider.CsvSource;
 import org.junit.jupiter.params.provider.ValueSource;
 
 /** A port's micro-TLB and what its unit invalidates. */
@@ -159,10 +161,55 @@ class InvalidationsTest {
 
     @Test
     void aPortWithoutAMicroTlbAlwaysAsks() {
-        DmaPort other = new DmaPort(bus, unit, 7, Translator.NO_SUBSTREAM, 0, 0);
+        DmaPort other = new DmaPort(
+                bus, unit, 7, Translator.NO_SUBSTREAM, 0, DmaPort.MICRO_TLB.with(TlbGeometry.Replacement.NEVER_CACHE));
         other.translate(0, false);
         other.translate(0, false);
         assertEquals(2, unit.asked);
+    }
+
+    @ParameterizedTest
+    @CsvSource({
+        "256, 1, PSEUDO_LRU",
+        "1, 1, PSEUDO_LRU",
+        "4, 4, PSEUDO_LRU",
+        "1, 64, PSEUDO_LRU",
+        "2, 3, RANDOM",
+        "4, 2, CAPACITY_ONLY",
+        "2, 2, CACHE_FOR_EVER",
+        "1, 1, CACHE_FOR_EVER",
+        "4, 4, NEVER_CACHE"
+    })
+    void whateverItsShapeAMicroTlbGivesWhatTheUnitWould(int sets, int ways, TlbGeometry.Replacement replacement) {
+        long[] pages = new long[32];
+        Invalidations log = new Invalidations();
+        Translator mapped = new Translator() {
+            @Override
+            public long translate(int streamId, int substreamId, long address, int access) {
+                return Translation.of(pages[(int) (address >>> 12)], 12, 0xff, 3);
+            }
+
+            @Override
+            public Invalidations invalidations() {
+                return log;
+            }
+        };
+        DmaPort shaped = new DmaPort(
+                bus,
+                mapped,
+                7,
+                Translator.NO_SUBSTREAM,
+                0,
+                TlbGeometry.of(sets, ways).with(replacement));
+        SplittableRandom random = new SplittableRandom(sets * 100L + ways);
+        for (int i = 0; i < 20_000; i++) {
+            int page = random.nextInt(pages.length);
+            if (random.nextInt(4) == 0) {
+                pages[page] = RAM + random.nextInt(4096) * PAGE;
+                log.address(page * PAGE + random.nextInt(4096));
+            }
+            assertEquals(pages[page], page(shaped.translate(page * PAGE, random.nextBoolean())));
+        }
     }
 
     @Test

@@ -63,7 +63,7 @@ public final class Smmu implements Translator {
         registers = new RegisterFile(Registers.MAP, name, misuse);
         Interrupts interrupts = new Interrupts(features, registers, bus, wires);
         ConfigurationCache configurations = new ConfigurationCache();
-        TranslationCaches tlbs = new TranslationCaches();
+        TranslationCaches tlbs = new TranslationCaches(features.tlb());
         StreamTable streamTable = new StreamTable(name, features, registers, memory, tlbs, misuse);
         EventQueue events = new EventQueue(features, registers, memory, interrupts);
         CommandQueue commands =
