@@ -17,7 +17,7 @@ import org.openjdk.jmh.annotations.State;
 
 /**
  * 4,096 pages through ports without a micro-TLB: configuration cache and main TLB of the unit answer. Reference: hits
- * among as many entries in a set-associative array in C.
+ * in a set-associative array of the same geometry in C.
  */
 @State(Scope.Benchmark)
 @BenchmarkMode(Mode.AverageTime)
@@ -51,8 +51,7 @@ public class MainTlbBenchmark {
             rig.stage1Stream(stream, 1 + stream, table);
             ports[stream] = rig.portWithoutMicroTlb(stream);
         }
-        // What the unit's TLB does with the pages is its business; C has room for all.
-        sets = pages.sets(COUNT);
+        sets = pages.sets(SmmuRig.TLB.sets() * SmmuRig.TLB.ways());
     }
 
     /** The pages of all streams in turn; a page tells whose turn is next. */

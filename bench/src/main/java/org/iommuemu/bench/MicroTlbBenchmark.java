@@ -33,7 +33,7 @@ public class MicroTlbBenchmark {
         pages.map((input, output) -> table.map(input, output, Pages.PAGE, SmmuRig.STAGE1_RAM));
         rig.stage1Stream(1, 1, table);
         port = rig.port(1);
-        sets = pages.sets(DmaPort.MICRO_TLB_ENTRIES);
+        sets = pages.sets(DmaPort.MICRO_TLB.sets());
     }
 
     /** Hits. */

@@ -39,6 +39,19 @@ public class NestedWalkBenchmark {
         return TableSet.chain(tables.nested);
     }
 
+    /** The same with stage 2 cached, as units walk: only the loads of stage 1 are left. */
+    @Benchmark
+    @Figure(against = "referenceOfStage1", atMost = 1.5, loads = 4)
+    public long cached() {
+        return TableSet.chain(tables.nestedCached);
+    }
+
+    /** In C, one walk. */
+    @Benchmark
+    public long referenceOfStage1(Reference reference) {
+        return tables.reference(reference, image, Chain.STEPS);
+    }
+
     /** In C. */
     @Benchmark
     public long reference(Reference reference) {

@@ -62,10 +62,10 @@ public class SharedTableBenchmark {
         Ipmmu cache = ipmmu(rig.bus, p2m);
         Translator translator = unit.equals("ipmmu") ? cache : rig.smmu;
         int stream = unit.equals("ipmmu") ? UTLB : 1;
-        port = pages <= DmaPort.MICRO_TLB_ENTRIES
+        port = pages <= DmaPort.MICRO_TLB.sets()
                 ? new DmaPort(rig.bus, translator, stream)
-                : new DmaPort(rig.bus, translator, stream, Translator.NO_SUBSTREAM, 0, 0);
-        sets = cycle.sets(Math.max(pages, DmaPort.MICRO_TLB_ENTRIES));
+                : new DmaPort(rig.bus, translator, stream, Translator.NO_SUBSTREAM, 0, SmmuRig.NO_MICRO_TLB);
+        sets = cycle.sets(Math.max(pages, DmaPort.MICRO_TLB.sets()));
     }
 
     /** What Xen's driver writes when a domain gets its first device. */

@@ -4,6 +4,7 @@ import java.nio.ByteBuffer;
 import org.iommuemu.mmio.Bus;
 import org.iommuemu.mmio.DmaPort;
 import org.iommuemu.mmio.PhysicalMemory;
+import org.iommuemu.mmio.TlbGeometry;
 import org.iommuemu.mmio.Translator;
 import org.iommuemu.pagetables.Descriptor;
 import org.iommuemu.pagetables.TableWriter;
@@ -16,6 +17,11 @@ final class SmmuRig {
     static final long CMD_TLBI_NH_VA = 0x12;
     static final long CMD_SYNC = 0x46;
     static final int LOG2_COMMANDS = 10;
+
+    /** The unit's TLBs: with four times as many places as pages, hardly any set is full of 4,096 hashed ones. */
+    static final TlbGeometry TLB = TlbGeometry.of(4096, 4);
+
+    static final TlbGeometry NO_MICRO_TLB = TlbGeometry.of(1, 1).with(TlbGeometry.Replacement.NEVER_CACHE);
 
     private static final long BASE = 0x0905_0000L;
     private static final long RAM = 0x8000_0000L;
@@ -53,8 +59,10 @@ final class SmmuRig {
     SmmuRig(long ramBytes, int log2Streams) {
         memory.addRam(RAM, ramBytes);
         allocator = new BumpAllocator(memory, RAM, ramBytes);
-        SmmuFeatures features =
-                SmmuFeatures.builder().sidSize(Math.max(log2Streams, 16)).build();
+        SmmuFeatures features = SmmuFeatures.builder()
+                .sidSize(Math.max(log2Streams, 16))
+                .tlb(TLB)
+                .build();
         smmu = new Smmu("smmu", features, bus, Smmu.Wires.NONE, SmmuRig::misuse);
         bus.attach("smmu", BASE, Smmu.WINDOW, smmu.registers());
         commandQueue = allocator.allocate(16L << LOG2_COMMANDS);
@@ -147,7 +155,7 @@ final class SmmuRig {
 
     /** A stream's port without a micro-TLB: every access goes to the unit. */
     DmaPort portWithoutMicroTlb(int streamId) {
-        return new DmaPort(bus, smmu, streamId, Translator.NO_SUBSTREAM, 0, 0);
+        return new DmaPort(bus, smmu, streamId, Translator.NO_SUBSTREAM, 0, NO_MICRO_TLB);
     }
 
     /** CDs, 64 of them in a page. */

@@ -85,7 +85,11 @@ final class Suite {
 
     /** Whether a method is in C: it is not a figure of the emulator, and is not there without a C compiler. */
     static boolean isInC(String method) {
-        return method.equals("reference") || method.endsWith("InC");
+        return isReference(method) || method.endsWith("InC");
+    }
+
+    private static boolean isReference(String method) {
+        return method.startsWith("reference");
     }
 
     /** What a method declares about its figure. */
@@ -149,7 +153,7 @@ final class Suite {
         Set<String> wanted = new LinkedHashSet<>();
         Set<String> methods = new TreeSet<>();
         for (String method : all) {
-            if (!method.equals("reference") && (c || !isInC(method)) && filter.test(name(type, method, values))) {
+            if (!isReference(method) && (c || !isInC(method)) && filter.test(name(type, method, values))) {
                 wanted.add(method);
                 methods.add(method);
                 String against = figure(type, method).against();

@@ -8,6 +8,7 @@ import org.iommuemu.pagetables.Descriptor;
 import org.iommuemu.pagetables.Granule;
 import org.iommuemu.pagetables.TableWalk;
 import org.iommuemu.pagetables.TableWriter;
+import org.iommuemu.pagetables.Tlb;
 import org.iommuemu.pagetables.WalkResult;
 
 /**
@@ -29,6 +30,7 @@ final class TableSet {
     final TableWalk stage1;
     final TableWalk stage2;
     final TableWalk nested;
+    final TableWalk nestedCached;
     private final long stage1Root;
 
     TableSet() {
@@ -56,6 +58,12 @@ final class TableSet {
         nested = TableWalk.stage1(memory, Granule.KIB_4, first.root(), 48, 48)
                 .mair(0xff)
                 .over(TableWalk.stage2(memory, Granule.KIB_4, identity.root(), 48, 48, 0)
+                        .build())
+                .build();
+        nestedCached = TableWalk.stage1(memory, Granule.KIB_4, first.root(), 48, 48)
+                .mair(0xff)
+                .over(TableWalk.stage2(memory, Granule.KIB_4, identity.root(), 48, 48, 0)
+                        .cached(new Tlb(SmmuRig.TLB), 1)
                         .build())
                 .build();
     }
