@@ -2,6 +2,7 @@ package org.iommuemu.bench;
 
 import java.io.IOException;
 import java.io.PrintWriter;
+import java.lang.management.ManagementFactory;
 import java.nio.file.Files;
 import java.nio.file.Path;
 import java.util.ArrayList;
@@ -39,6 +40,9 @@ public final class BenchCommand implements Callable<Integer> {
     private static final int FAILED = 1;
     private static final int BAD_INPUT = 2;
 
+    /** A load average above which figures suffer. */
+    private static final double BUSY = 0.7;
+
     @Spec
     private CommandSpec spec;
 
@@ -62,6 +66,10 @@ public final class BenchCommand implements Callable<Integer> {
 
     /** Runs the command and ends the JVM with its status. */
     public static void main(String[] args) {
+        // JMH refuses to run beside another JMH on the machine; we warn of whatever else runs there.
+        if (System.getProperty("jmh.ignoreLock") == null) {
+            System.setProperty("jmh.ignoreLock", "true");
+        }
         System.exit(commandLine().execute(args));
     }
 
@@ -97,6 +105,10 @@ public final class BenchCommand implements Callable<Integer> {
 
     private int measure(List<Suite.Batch> batches, PrintWriter out) {
         PrintWriter err = spec.commandLine().getErr();
+        double load = ManagementFactory.getOperatingSystemMXBean().getSystemLoadAverage();
+        if (load > BUSY) {
+            err.println("iommu-emu: other work is on this machine (load %.1f): expect noise".formatted(load));
+        }
         Options options = options(quick);
         List<Row> rows = new ArrayList<>();
         int status = 0;
@@ -144,8 +156,8 @@ public final class BenchCommand implements Callable<Integer> {
         ChainedOptionsBuilder builder = new OptionsBuilder()
                 .forks(quick ? 1 : 2)
                 .warmupIterations(quick ? 4 : 5)
-                .warmupTime(TimeValue.milliseconds(quick ? 100 : 300))
-                .measurementIterations(quick ? 5 : 10)
+                .warmupTime(TimeValue.milliseconds(quick ? 100 : 200))
+                .measurementIterations(quick ? 5 : 8)
                 .measurementTime(TimeValue.milliseconds(quick ? 100 : 200))
                 .timeout(TimeValue.seconds(120))
                 .timeUnit(TimeUnit.NANOSECONDS)
