@@ -155,10 +155,11 @@ public final class BenchCommand implements Callable<Integer> {
     private static Options options(boolean quick) {
         ChainedOptionsBuilder builder = new OptionsBuilder()
                 .forks(quick ? 1 : 2)
-                .warmupIterations(quick ? 4 : 5)
+                .warmupIterations(5)
                 .warmupTime(TimeValue.milliseconds(quick ? 100 : 200))
-                .measurementIterations(quick ? 5 : 8)
-                .measurementTime(TimeValue.milliseconds(quick ? 100 : 200))
+                // Many and short: on a machine that is not idle, some are undisturbed.
+                .measurementIterations(quick ? 40 : 100)
+                .measurementTime(TimeValue.milliseconds(quick ? 10 : 20))
                 .timeout(TimeValue.seconds(120))
                 .timeUnit(TimeUnit.NANOSECONDS)
                 .jvmArgs("-Xms1g", "-Xmx1g", "-XX:MaxDirectMemorySize=2g", "-XX:+UseSerialGC");

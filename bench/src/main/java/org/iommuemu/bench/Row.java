@@ -16,7 +16,7 @@ import org.openjdk.jmh.results.RunResult;
  * @param ns nanoseconds per operation (of each thread), the mean
  * @param error half of the mean's 99.9 % confidence interval; null if there were too few iterations to tell
  * @param bytesPerOp bytes allocated on the heap per operation
- * @param referenceNs the fastest iteration of what it is compared with; null if with nothing
+ * @param referenceNs the fastest iteration (where that says so, the mean) of what it is compared with; null if with nothing
  * @param ratio the fastest iteration through {@code referenceNs}; where {@code bar} is a least throughput, the throughput
  *     of all threads together as a multiple of the other's
  * @param bar the bar's number, null if there is none
@@ -55,9 +55,9 @@ record Row(
         double each = figure.perEach().isEmpty()
                 ? 1
                 : Double.parseDouble(batch.parameters().get(figure.perEach()));
-        double best = best(result) / each;
+        double best = compared(result, figure) / each;
         RunResult against = figure.flatIn().isEmpty() ? results.get(figure.against()) : null;
-        Double referenceNs = against == null ? null : best(against);
+        Double referenceNs = against == null ? null : compared(against, figure);
         Double ratio = referenceNs == null ? null : best / referenceNs;
         Double bar = null;
         Boolean met = null;
@@ -138,8 +138,11 @@ record Row(
         return result.getParams().getThreads();
     }
 
-    /** The fastest iteration, which other work on the machine has disturbed least. */
-    private static double best(RunResult result) {
+    /** The fastest iteration, which other work on the machine has disturbed least; or the mean. */
+    private static double compared(RunResult result, Figure figure) {
+        if (figure.byMean()) {
+            return result.getPrimaryResult().getScore();
+        }
         return result.getPrimaryResult().getStatistics().getMin();
     }
 
