@@ -58,14 +58,14 @@ final class Board {
         memory.addRam(RAM, RAM_SIZE);
         if (variant.hasCaches()) {
             boolean gen4 = variant.generation() == IpmmuVariant.Generation.GEN4;
-            root = Ipmmu.root("mm", variant, bus, interrupts.line(SPI), this::heard);
+            root = Ipmmu.root("mm", variant, bus, interrupts.line(SPI), interrupts.line(SPI + 1), this::heard);
             ds0 = Ipmmu.cache("ds0", variant, root, 0, this::heard);
             ds1 = Ipmmu.cache("ds1", variant, root, 1, this::heard);
             r = attach("mm", gen4 ? 0xeefc0000L : 0xe67b0000L, root);
             c = attach("ds0", gen4 ? 0xeed00000L : 0xe6740000L, ds0);
             c1 = attach("ds1", gen4 ? 0xeed40000L : 0xe7740000L, ds1);
         } else {
-            root = Ipmmu.standalone("ds", variant, bus, interrupts.line(SPI), this::heard);
+            root = Ipmmu.standalone("ds", variant, bus, interrupts.line(SPI), interrupts.line(SPI + 1), this::heard);
             ds0 = root;
             ds1 = root;
             r = attach("ds", 0xe6740000L, root);
