@@ -71,7 +71,7 @@ public class SharedTableBenchmark {
     /** What Xen's driver writes when a domain gets its first device. */
     private static Ipmmu ipmmu(Bus bus, P2m p2m) {
         IpmmuVariant variant = IpmmuVariant.of("renesas,ipmmu-r8a7795").orElseThrow();
-        Ipmmu root = Ipmmu.root("mm", variant, bus, null, SmmuRig::misuse);
+        Ipmmu root = Ipmmu.root("mm", variant, bus, null, null, SmmuRig::misuse);
         Ipmmu cache = Ipmmu.cache("ds0", variant, root, 0, SmmuRig::misuse);
         bus.attach("mm", ROOT, root.window(), root.registers());
         bus.attach("ds0", CACHE, cache.window(), cache.registers());
