@@ -12,8 +12,11 @@ import java.lang.annotation.Target;
     /** The method of the same class, with the same parameters, that the time is divided by; empty for none. */
     String against() default "reference";
 
-    /** Whether means are compared: the fastest iteration would be one in which the other thread rests. */
-    boolean byMean() default false;
+    /** A counter of the benchmark; iterations in which it is less than {@link #countedAtLeast} do not count. */
+    String counter() default "";
+
+    /** See {@link #counter}. */
+    double countedAtLeast() default 0;
 
     /** Instead: the parameter over whose values the figure should be the same; it is divided by the smallest of them. */
     String flatIn() default "";

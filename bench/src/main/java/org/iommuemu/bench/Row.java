@@ -16,7 +16,7 @@ import org.openjdk.jmh.results.RunResult;
  * @param ns nanoseconds per operation (of each thread), the mean
  * @param error half of the mean's 99.9 % confidence interval; null if there were too few iterations to tell
  * @param bytesPerOp bytes allocated on the heap per operation
- * @param referenceNs the fastest iteration (where that says so, the mean) of what it is compared with; null if with nothing
+ * @param referenceNs the fastest iteration of what it is compared with; null if with nothing
  * @param ratio the fastest iteration through {@code referenceNs}; where {@code bar} is a least throughput, the throughput
  *     of all threads together as a multiple of the other's
  * @param bar the bar's number, null if there is none
@@ -55,10 +55,11 @@ record Row(
         double each = figure.perEach().isEmpty()
                 ? 1
                 : Double.parseDouble(batch.parameters().get(figure.perEach()));
-        double best = compared(result, figure) / each;
+        double counted = best(result, figure) / each;
+        double best = Double.isNaN(counted) ? best(result) / each : counted;
         RunResult against = figure.flatIn().isEmpty() ? results.get(figure.against()) : null;
-        Double referenceNs = against == null ? null : compared(against, figure);
-        Double ratio = referenceNs == null ? null : best / referenceNs;
+        Double referenceNs = against == null ? null : best(against);
+        Double ratio = referenceNs == null || Double.isNaN(counted) ? null : (Double) (counted / referenceNs);
         Double bar = null;
         Boolean met = null;
         String rule = "";
@@ -138,12 +139,25 @@ record Row(
         return result.getParams().getThreads();
     }
 
-    /** The fastest iteration, which other work on the machine has disturbed least; or the mean. */
-    private static double compared(RunResult result, Figure figure) {
-        if (figure.byMean()) {
-            return result.getPrimaryResult().getScore();
-        }
+    /** The fastest iteration, which other work on the machine has disturbed least. */
+    private static double best(RunResult result) {
         return result.getPrimaryResult().getStatistics().getMin();
+    }
+
+    /** The fastest of the iterations that count; NaN if none does. */
+    private static double best(RunResult result, Figure figure) {
+        return figure.counter().isEmpty()
+                ? best(result)
+                : result.getBenchmarkResults().stream()
+                        .flatMap(fork -> fork.getIterationResults().stream())
+                        .filter(iteration -> iteration
+                                        .getSecondaryResults()
+                                        .get(figure.counter())
+                                        .getScore()
+                                >= figure.countedAtLeast())
+                        .mapToDouble(iteration -> iteration.getPrimaryResult().getScore())
+                        .min()
+                        .orElse(Double.NaN);
     }
 
     private static Double allocation(RunResult result, double each) {
@@ -169,6 +183,9 @@ record Row(
                         key.replaceAll("(?=[A-Z])(?<=[a-z])", " ").toLowerCase(Locale.ROOT),
                         result.getSecondaryResults().get(key).getStatistics().getMean()));
             }
+        }
+        if (Double.isNaN(best(result, figure))) {
+            notes.add(text("never %,.0f, not judged", figure.countedAtLeast()));
         }
         return String.join("; ", notes);
     }
