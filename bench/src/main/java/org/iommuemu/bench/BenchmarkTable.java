@@ -53,7 +53,13 @@ public final class BenchmarkTable {
             org.openjdk.jmh.Main.main(args);
             return;
         }
-        System.out.print(format(run(options)));
+        try {
+            System.out.print(format(run(options)));
+        } catch (RunnerException e) {
+            // No benchmark has such a name, or one threw; JMH has some texts in toString() only.
+            System.err.println("benchmarks: " + e);
+            System.exit(1);
+        }
     }
 
     /** Runs what the options say, references where there are some. */
@@ -63,10 +69,18 @@ public final class BenchmarkTable {
                 .addProfiler(GCProfiler.class)
                 .shouldFailOnError(true);
         if (!options.getJvmArgsAppend().hasValue()) {
-            builder.jvmArgsAppend("--enable-native-access=ALL-UNNAMED");
+            builder.jvmArgsAppend(forkOptions());
         }
         ReferenceLoops.unavailable().ifPresent(reason -> builder.exclude("\\.reference$"));
         return new Runner(builder.build()).run();
+    }
+
+    /** What keeps warnings about JMH and JNA off the table. */
+    private static String[] forkOptions() {
+        String nativeAccess = "--enable-native-access=ALL-UNNAMED";
+        return Runtime.version().feature() < 23
+                ? new String[] {nativeAccess}
+                : new String[] {nativeAccess, "--sun-misc-unsafe-memory-access=allow"};
     }
 
     /** The table, with a last line that tells why there are no references if there are none. */

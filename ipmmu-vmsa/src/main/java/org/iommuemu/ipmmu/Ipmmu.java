@@ -5,6 +5,7 @@ import org.iommuemu.mmio.Access;
 import org.iommuemu.mmio.Bus;
 import org.iommuemu.mmio.BusDevice;
 import org.iommuemu.mmio.InterruptController;
+import org.iommuemu.mmio.Invalidations;
 import org.iommuemu.mmio.MisuseListener;
 import org.iommuemu.mmio.Register;
 import org.iommuemu.mmio.RegisterFile;
@@ -94,7 +95,9 @@ public final class Ipmmu implements Translator {
         faulted = variant.has(IpmmuOption.SILENT_FAULTS) ? Translation.RAZ_WI : Translation.ABORT;
         layout = IpmmuRegisters.of(variant, role);
         registers = new RegisterFile(layout.map, name, misuse);
-        main = isMain() ? new MainUnit(name, variant, layout, registers, bus.memory(), line, misuse) : root.main;
+        // A port may be a secure master's or not, and hears of both banks.
+        Invalidations ports = secureBank == null ? new Invalidations() : secureBank.main.ports;
+        main = isMain() ? new MainUnit(name, variant, layout, registers, bus.memory(), line, misuse, ports) : root.main;
         mainFlushes = new int[variant.contexts()];
         Arrays.fill(mainFlushes, -1);
         for (int n = 0; n < layout.imctr.length; n++) {
@@ -119,6 +122,9 @@ public final class Ipmmu implements Translator {
         for (int u = 0; u < layout.imuctr.length; u++) {
             int utlb = u;
             registers.onWrite(layout.imuctr[u], (before, after) -> utlbControlWritten(utlb, after));
+        }
+        if (layout.imsctlr != null) {
+            registers.onWrite(layout.imsctlr, (before, after) -> main.ports.all());
         }
         firmware();
     }
@@ -330,6 +336,7 @@ public final class Ipmmu implements Translator {
                 }
             }
             powered = on;
+            main.ports.all();
         }
         if (secureBank != null) {
             secureBank.power(on);
@@ -499,7 +506,7 @@ public final class Ipmmu implements Translator {
         }
         synchronized (registers) {
             if (tlb == null) {
-                tlb = new Tlb(variant.unitTlb().sets(), variant.unitTlb().ways());
+                tlb = new Tlb(variant.unitTlb());
             }
             return tlb;
         }
@@ -519,6 +526,11 @@ public final class Ipmmu implements Translator {
         } else if (variant.has(IpmmuOption.CACHE_INTEN_GATES)) {
             main.updateLine();
         }
+        // Ports hear of it after our own TLBs, or they could fetch the old answer again.
+        main.ports.all();
+        if (IpmmuRegisters.FLUSH.isSet(imctr)) {
+            main.ports.synchronise(registers);
+        }
         told = 0;
     }
 
@@ -531,7 +543,13 @@ public final class Ipmmu implements Translator {
             }
             registers.set(layout.imuctr[utlb], IpmmuRegisters.UTLB_FLUSH.set(imuctr, 0));
         }
+        main.ports.stream(utlb);
         told &= ~(1L << utlb);
+    }
+
+    @Override
+    public Invalidations invalidations() {
+        return main.ports;
     }
 
     /** Tells the misuse listener of a micro-TLB's state, once until software changes it. */

@@ -6,6 +6,7 @@ import java.util.concurrent.ConcurrentHashMap;
 import java.util.concurrent.atomic.AtomicIntegerArray;
 import java.util.concurrent.atomic.AtomicReferenceArray;
 import org.iommuemu.mmio.InterruptController;
+import org.iommuemu.mmio.Invalidations;
 import org.iommuemu.mmio.MisuseListener;
 import org.iommuemu.mmio.PhysicalMemory;
 import org.iommuemu.mmio.Register;
@@ -33,6 +34,9 @@ final class MainUnit {
     private final InterruptController.Line line;
     private final String name;
     private final MisuseListener misuse;
+
+    /** What the ports of all caches hear of. */
+    final Invalidations ports;
 
     /** By space; all entries are global in it. */
     private final Tlb tlb;
@@ -62,7 +66,9 @@ final class MainUnit {
             RegisterFile registers,
             PhysicalMemory memory,
             InterruptController.Line line,
-            MisuseListener misuse) {
+            MisuseListener misuse,
+            Invalidations ports) {
+        this.ports = ports;
         this.name = name;
         this.variant = variant;
         this.layout = layout;
@@ -70,7 +76,7 @@ final class MainUnit {
         this.memory = memory;
         this.line = line;
         this.misuse = misuse;
-        tlb = new Tlb(variant.mainTlb().sets(), variant.mainTlb().ways());
+        tlb = new Tlb(variant.mainTlb());
         keptFaults = variant.has(IpmmuOption.KEPT_FAULTS) ? new ConcurrentHashMap<>() : null;
         flushesBegun = new AtomicIntegerArray(variant.contexts());
         flushesOver = new AtomicIntegerArray(variant.contexts());

@@ -3,6 +3,10 @@ package org.iommuemu.mmio;
 /**
  * The port that a DMA master sees: what it reads and writes goes through the unit in front of it, as its stream. One
  * thread at a time.
+ *
+ * <p>It has a micro-TLB of its own, where the unit tells what it invalidates ({@link Translator#invalidations}): a hit
+ * takes no lock, allocates nothing and writes nothing that others read. A transfer is a burst, which a unit that
+ * completes an invalidation waits for; a master that makes many accesses can open a longer one ({@link #beginBurst}).
  */
 public final class DmaPort {
     /** How a transfer ended for the master. */
@@ -17,13 +21,78 @@ public final class DmaPort {
         BUS_ERROR
     }
 
+    /** The micro-TLB, where nothing else is asked for: direct-mapped. */
+    public static final TlbGeometry MICRO_TLB = TlbGeometry.of(256, 1);
+
     private static final int PAGE = 4096;
+    private static final long PAGE_ADDRESS = -PAGE;
+
+    /** A unit may ignore the top byte of an input address, and then names the address without it. */
+    private static final long PAGE_BELOW_TAG = PAGE_ADDRESS & -1L >>> 8;
+
+    // A micro-TLB entry is two longs, in a set that the page number chooses: tag (page address, bit 0: reads, bit 1:
+    // writes went
+    // through
+    // it) and translation. The owner of the port alone touches them.
+    private static final long READ = 1;
+    private static final long WRITE = 2;
+    private static final long[] NOTHING = new long[2 * 64];
 
     private final Bus bus;
     private final Translator translator;
     private final int streamId;
     private final int substreamId;
     private final int attributes;
+    private final Invalidations invalidations;
+    private final TlbGeometry geometry;
+
+    /** Longs of a set that are used, and log2 of those from one set to the next. */
+    private final int span;
+
+    private final int strideShift;
+
+    /** Made by the first fill: before that, one set that nothing matches. */
+    private long[] microTlb = NOTHING;
+
+    private int setMask;
+    private TlbReplacement replacement;
+
+    /** The head of the unit's log up to which the micro-TLB is true. */
+    private long seen;
+
+    /** Whether an entry comes from a block larger than a page. */
+    private boolean blocks;
+
+    private DmaThread thread;
+
+    private final Invalidations.Listener heed = new Invalidations.Listener() {
+        @Override
+        public void dropAll() {
+            java.util.Arrays.fill(microTlb, 0);
+            blocks = false;
+        }
+
+        @Override
+        public void dropAddress(long address) {
+            if (blocks) {
+                dropAll(); // Any page may be of the block that covers the address.
+            } else {
+                int first = set(address) << strideShift;
+                for (int entry = first; entry < first + span; entry += 2) {
+                    if (((microTlb[entry] ^ address) & PAGE_BELOW_TAG) == 0) {
+                        microTlb[entry] = 0;
+                    }
+                }
+            }
+        }
+
+        @Override
+        public void dropStream(int invalidated) {
+            if (invalidated == streamId) {
+                dropAll();
+            }
+        }
+    };
 
     /**
      * A port.
@@ -34,11 +103,30 @@ public final class DmaPort {
      * @param attributes bits of {@link Access} that all its accesses have: privileged, instruction, secure
      */
     public DmaPort(Bus bus, Translator translator, int streamId, int substreamId, int attributes) {
+        this(bus, translator, streamId, substreamId, attributes, MICRO_TLB);
+    }
+
+    /**
+     * A port with a micro-TLB of another shape.
+     *
+     * @param translator the unit, or null for a master that is wired straight to the bus
+     * @param streamId StreamID (SMMUv3) or micro-TLB number (IPMMU)
+     * @param substreamId or {@link Translator#NO_SUBSTREAM}
+     * @param attributes bits of {@link Access} that all its accesses have: privileged, instruction, secure
+     * @param microTlb its shape; {@link TlbGeometry.Replacement#NEVER_CACHE} for none
+     */
+    public DmaPort(
+            Bus bus, Translator translator, int streamId, int substreamId, int attributes, TlbGeometry microTlb) {
         this.bus = bus;
         this.translator = translator;
         this.streamId = streamId;
         this.substreamId = substreamId;
         this.attributes = attributes & ~Access.WRITE;
+        geometry = microTlb;
+        span = 2 * microTlb.ways();
+        strideShift = 32 - Integer.numberOfLeadingZeros(span - 1);
+        invalidations = translator == null ? null : translator.invalidations();
+        seen = invalidations == null ? 0 : invalidations.head();
     }
 
     /** A port of an unprivileged, non-secure master without substreams. */
@@ -52,16 +140,118 @@ public final class DmaPort {
     }
 
     /**
+     * Opens a burst: until {@link #endBurst} the accesses of this thread through the port need no announcement of their
+     * own. A unit that completes an invalidation meanwhile waits for the burst's end, or for its next access. Bursts may
+     * be nested.
+     */
+    public void beginBurst() {
+        if (invalidations != null) {
+            if (thread == null || !thread.isCurrent()) {
+                thread = DmaThread.current();
+            }
+            thread.begin(invalidations);
+        }
+    }
+
+    /** Ends the burst that this thread opened last. */
+    public void endBurst() {
+        if (invalidations != null) {
+            thread.end();
+        }
+    }
+
+    /**
      * Where an access would go. Faults are recorded as for a real access.
      *
      * @param write whether the access is a write
      * @return bits of {@link Translation}
      */
     public long translate(long address, boolean write) {
+        if (invalidations == null) {
+            return miss(address, write);
+        }
+        if (invalidations.head() != seen) {
+            catchUp();
+        }
+        int set = set(address);
+        long right = write ? WRITE : READ;
+        long wanted = address & PAGE_ADDRESS | right;
+        int first = set << strideShift;
+        for (int entry = first; entry < first + span; entry += 2) {
+            if ((microTlb[entry] & (PAGE_ADDRESS | right)) == wanted) {
+                if (replacement != null) {
+                    replacement.used(set, (entry - first) / 2);
+                }
+                return microTlb[entry + 1];
+            }
+        }
+        return missAndFill(address, write);
+    }
+
+    private int set(long address) {
+        return (int) (address >>> 12) & setMask;
+    }
+
+    private void catchUp() {
+        seen = invalidations.replay(seen, heed);
+        if (thread != null && thread.isCurrent()) {
+            thread.acknowledge(invalidations, seen);
+        }
+    }
+
+    private long miss(long address, boolean write) {
         if (translator != null) {
             return translator.translate(streamId, substreamId, address, attributes | (write ? Access.WRITE : 0));
         }
         return address >>> PhysicalMemory.ADDRESS_BITS == 0 ? Translation.identity(address) : Translation.ABORT;
+    }
+
+    private long missAndFill(long address, boolean write) {
+        long translation = miss(address, write);
+        // What was invalidated since we looked may be what the unit answered from.
+        if (!Translation.translated(translation)
+                || geometry.replacement() == TlbGeometry.Replacement.NEVER_CACHE
+                || invalidations.head() != seen) {
+            return translation;
+        }
+        if (microTlb == NOTHING) {
+            microTlb = new long[geometry.sets() << strideShift];
+            setMask = geometry.sets() - 1;
+            // With one way there is nothing to choose, and nothing to remember of hits.
+            replacement = geometry.ways() == 1 && geometry.replacement() != TlbGeometry.Replacement.CACHE_FOR_EVER
+                    ? null
+                    : new TlbReplacement(geometry);
+        }
+        int set = set(address);
+        int way = choose(set, address);
+        if (way >= 0) {
+            int entry = (set << strideShift) + 2 * way;
+            long rights = write ? WRITE : READ;
+            if (((microTlb[entry] ^ address) & PAGE_ADDRESS) == 0 && microTlb[entry + 1] == translation) {
+                rights |= microTlb[entry] & (READ | WRITE);
+            }
+            microTlb[entry] = address & PAGE_ADDRESS | rights;
+            microTlb[entry + 1] = translation;
+            blocks |= Translation.log2Size(translation) > 12;
+            if (replacement != null) {
+                replacement.used(set, way);
+            }
+        }
+        return translation;
+    }
+
+    /** The way that an address goes to: where its page is already, else a free one, else whichever gives way; or -1. */
+    private int choose(int set, long address) {
+        int free = -1;
+        for (int way = geometry.ways() - 1; way >= 0; way--) {
+            long tag = microTlb[(set << strideShift) + 2 * way];
+            if ((tag & (READ | WRITE)) == 0) {
+                free = way;
+            } else if (((tag ^ address) & PAGE_ADDRESS) == 0) {
+                return way;
+            }
+        }
+        return free >= 0 ? free : replacement == null ? 0 : replacement.victim(set);
     }
 
     /**
@@ -83,6 +273,15 @@ public final class DmaPort {
     }
 
     private Response transfer(boolean write, long address, byte[] bytes, int offset, int length) {
+        beginBurst();
+        try {
+            return move(write, address, bytes, offset, length);
+        } finally {
+            endBurst();
+        }
+    }
+
+    private Response move(boolean write, long address, byte[] bytes, int offset, int length) {
         Response response = Response.OK;
         for (int done = 0, part; done < length; done += part) {
             long at = address + done;

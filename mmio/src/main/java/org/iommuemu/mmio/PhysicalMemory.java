@@ -32,13 +32,15 @@ public final class PhysicalMemory {
     private static final int MIDDLE_BITS = 10;
     private static final int ROOT_BITS = ADDRESS_BITS - CHUNK_SHIFT - LEAF_BITS - MIDDLE_BITS;
 
+    private static final byte[] ZEROS = new byte[CHUNK_SIZE];
+
     private static final VarHandle SHORTS =
             MethodHandles.byteBufferViewVarHandle(short[].class, ByteOrder.LITTLE_ENDIAN);
     private static final VarHandle INTS = MethodHandles.byteBufferViewVarHandle(int[].class, ByteOrder.LITTLE_ENDIAN);
     private static final VarHandle LONGS = MethodHandles.byteBufferViewVarHandle(long[].class, ByteOrder.LITTLE_ENDIAN);
-    private static final VarHandle MIDDLES = MethodHandles.arrayElementVarHandle(ByteBuffer[][][].class);
-    private static final VarHandle LEAVES = MethodHandles.arrayElementVarHandle(ByteBuffer[][].class);
-    private static final VarHandle CHUNKS = MethodHandles.arrayElementVarHandle(ByteBuffer[].class);
+    private static final VarHandle MIDDLES = MethodHandles.arrayElementVarHandle(Window[][][].class);
+    private static final VarHandle LEAVES = MethodHandles.arrayElementVarHandle(Window[][].class);
+    private static final VarHandle CHUNKS = MethodHandles.arrayElementVarHandle(Window[].class);
 
     /**
      * A range of RAM.
@@ -53,11 +55,36 @@ public final class PhysicalMemory {
         }
     }
 
+    /** 64 KiB of RAM, aligned: a walk whose tables are close together finds it once. Immutable; its bytes are the RAM's. */
+    public static final class Window {
+        private final long number;
+        private final ByteBuffer bytes;
+
+        /** Whether it was all RAM when it was first touched; RAM never goes away. */
+        private final boolean whole;
+
+        private Window(long number, ByteBuffer bytes, boolean whole) {
+            this.number = number;
+            this.bytes = bytes;
+            this.whole = whole;
+        }
+
+        /** Whether an aligned access at an address is in here. */
+        public boolean holds(long address) {
+            return address >>> CHUNK_SHIFT == number;
+        }
+
+        /** As {@link PhysicalMemory#read64}, at an address in here. */
+        public long read64(long address) {
+            return (long) LONGS.getAcquire(bytes, (int) address & CHUNK_MASK);
+        }
+    }
+
     /**
      * Address bits 51:40, 39:30, 29:16. Entries go from null to an array or chunk once, published with release (by
      * compare-and-set) and read with acquire, so whoever sees a chunk sees its zeroed bytes.
      */
-    private final ByteBuffer[][][] chunks = new ByteBuffer[1 << ROOT_BITS][][];
+    private final Window[][][] chunks = new Window[1 << ROOT_BITS][][];
 
     private final AtomicLong touched = new AtomicLong();
 
@@ -123,6 +150,17 @@ public final class PhysicalMemory {
     /** Bytes of host memory that hold touched RAM. */
     public long touchedBytes() {
         return touched.get();
+    }
+
+    /**
+     * The touched RAM around an address, for a reader that stays near it.
+     *
+     * @param address of any alignment
+     * @return null if nothing there was ever written, or it was not wholly RAM when it was
+     */
+    public Window window(long address) {
+        Window window = address >>> ADDRESS_BITS == 0 ? find(address) : null;
+        return window != null && window.whole ? window : null;
     }
 
     /** Reads 8 bits at an address in RAM, zero-extended. */
@@ -237,25 +275,29 @@ public final class PhysicalMemory {
 
     /** Writes zeros; RAM that was never touched stays untouched. */
     public void zero(long address, long length) {
-        byte[] zeros = new byte[(int) Math.min(length, CHUNK_SIZE)];
         for (long done = 0; done < length; ) {
             int index = (int) (address + done) & CHUNK_MASK;
             int part = (int) Math.min(length - done, CHUNK_SIZE - index);
             ByteBuffer chunk = chunk(address + done);
             if (chunk != null) {
-                chunk.put(index, zeros, 0, part);
+                chunk.put(index, ZEROS, 0, part);
             }
             done += part;
         }
     }
 
     private ByteBuffer chunk(long address) {
-        ByteBuffer[][] middle = (ByteBuffer[][]) MIDDLES.getAcquire(chunks, rootIndex(address));
+        Window window = find(address);
+        return window == null ? null : window.bytes;
+    }
+
+    private Window find(long address) {
+        Window[][] middle = (Window[][]) MIDDLES.getAcquire(chunks, rootIndex(address));
         if (middle == null) {
             return null;
         }
-        ByteBuffer[] leaf = (ByteBuffer[]) LEAVES.getAcquire(middle, middleIndex(address));
-        return leaf == null ? null : (ByteBuffer) CHUNKS.getAcquire(leaf, leafIndex(address));
+        Window[] leaf = (Window[]) LEAVES.getAcquire(middle, middleIndex(address));
+        return leaf == null ? null : (Window) CHUNKS.getAcquire(leaf, leafIndex(address));
     }
 
     private ByteBuffer touch(long address) {
@@ -269,20 +311,21 @@ public final class PhysicalMemory {
         }
         int root = rootIndex(address);
         if (MIDDLES.getAcquire(chunks, root) == null) {
-            MIDDLES.compareAndSet(chunks, root, (ByteBuffer[][]) null, new ByteBuffer[1 << MIDDLE_BITS][]);
+            MIDDLES.compareAndSet(chunks, root, (Window[][]) null, new Window[1 << MIDDLE_BITS][]);
         }
-        ByteBuffer[][] middle = (ByteBuffer[][]) MIDDLES.getAcquire(chunks, root);
+        Window[][] middle = (Window[][]) MIDDLES.getAcquire(chunks, root);
         if (LEAVES.getAcquire(middle, middleIndex(address)) == null) {
-            LEAVES.compareAndSet(middle, middleIndex(address), (ByteBuffer[]) null, new ByteBuffer[1 << LEAF_BITS]);
+            LEAVES.compareAndSet(middle, middleIndex(address), (Window[]) null, new Window[1 << LEAF_BITS]);
         }
-        ByteBuffer[] leaf = (ByteBuffer[]) LEAVES.getAcquire(middle, middleIndex(address));
-        ByteBuffer fresh = ByteBuffer.allocateDirect(CHUNK_SIZE);
-        ByteBuffer first = (ByteBuffer) CHUNKS.compareAndExchange(leaf, leafIndex(address), (ByteBuffer) null, fresh);
+        Window[] leaf = (Window[]) LEAVES.getAcquire(middle, middleIndex(address));
+        boolean whole = isRam(address & -CHUNK_SIZE, CHUNK_SIZE);
+        Window fresh = new Window(address >>> CHUNK_SHIFT, ByteBuffer.allocateDirect(CHUNK_SIZE), whole);
+        Window first = (Window) CHUNKS.compareAndExchange(leaf, leafIndex(address), (Window) null, fresh);
         if (first != null) {
-            return first;
+            return first.bytes;
         }
         touched.addAndGet(CHUNK_SIZE);
-        return fresh;
+        return fresh.bytes;
     }
 
     private static int rootIndex(long address) {

@@ -17,4 +17,11 @@ public interface Translator {
      * @return bits of {@link Translation}
      */
     long translate(int streamId, int substreamId, long address, int access);
+
+    /**
+     * What the unit invalidates, for ports to keep what they cache true; null if it does not tell, and they must not cache.
+     */
+    default Invalidations invalidations() {
+        return null;
+    }
 }

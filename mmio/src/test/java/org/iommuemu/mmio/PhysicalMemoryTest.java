@@ -3,6 +3,7 @@ package org.iommuemu.mmio;
 import static org.junit.jupiter.api.Assertions.assertArrayEquals;
 import static org.junit.jupiter.api.Assertions.assertEquals;
 import static org.junit.jupiter.api.Assertions.assertFalse;
+import static org.junit.jupiter.api.Assertions.assertNull;
 import static org.junit.jupiter.api.Assertions.assertThrows;
 import static org.junit.jupiter.api.Assertions.assertTrue;
 
@@ -290,5 +291,27 @@ class PhysicalMemoryTest {
         assertThrows(IllegalArgumentException.class, () -> memory.addRam((1L << 52) - 1, 2));
         assertThrows(IllegalArgumentException.class, () -> memory.addRam(1, Long.MAX_VALUE));
         assertEquals(1, memory.ranges().size());
+    }
+
+    @Test
+    void aWindowIsTheRamAroundAnAddressOnceItWasTouched() {
+        PhysicalMemory memory = new PhysicalMemory();
+        memory.addRam(0x1000_0000L, 0x3_0000);
+        assertNull(memory.window(0x1001_2340L), "never written");
+        memory.write64(0x1001_2340L, 42);
+        PhysicalMemory.Window window = memory.window(0x1001_fff8L);
+        assertTrue(window.holds(0x1001_0000L) && window.holds(0x1001_fff8L));
+        assertFalse(window.holds(0x1000_fff8L) || window.holds(0x1002_0000L));
+        assertEquals(42, window.read64(0x1001_2340L));
+        memory.write64(0x1001_2340L, 43);
+        assertEquals(43, window.read64(0x1001_2340L), "it is the RAM, no copy");
+    }
+
+    @Test
+    void thereIsNoWindowWhereNotAllIsRam() {
+        PhysicalMemory memory = new PhysicalMemory();
+        memory.addRam(0x1000_0000L, 0x8000);
+        memory.write64(0x1000_0000L, 42);
+        assertNull(memory.window(0x1000_0000L));
     }
 }

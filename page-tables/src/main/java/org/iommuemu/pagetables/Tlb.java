@@ -4,6 +4,8 @@ import java.lang.invoke.MethodHandles;
 import java.lang.invoke.VarHandle;
 import java.util.concurrent.atomic.AtomicIntegerArray;
 import java.util.concurrent.atomic.AtomicLong;
+import org.iommuemu.mmio.TlbGeometry;
+import org.iommuemu.mmio.TlbReplacement;
 import org.iommuemu.mmio.Translation;
 
 /**
@@ -30,6 +32,7 @@ public final class Tlb {
     private static final int ASIDS = 1024;
     private static final int SPACES = 256;
 
+    private final TlbGeometry geometry;
     private final int sets;
     private final int ways;
     private final AtomicLong epoch = new AtomicLong();
@@ -45,20 +48,24 @@ public final class Tlb {
     /** Allocated by the first fill: a unit that nothing goes through costs nothing. */
     private volatile long[] entries;
 
-    private volatile int victim;
+    /** Made by the first fill, before {@link #entries} is published. */
+    private TlbReplacement replacement;
+
+    /** An empty TLB. */
+    public Tlb(TlbGeometry geometry) {
+        this.geometry = geometry;
+        sets = geometry.sets();
+        ways = geometry.ways();
+    }
 
     /**
-     * An empty TLB.
+     * An empty TLB with pseudo-LRU replacement.
      *
      * @param sets a power of two
      * @param ways entries per set
      */
     public Tlb(int sets, int ways) {
-        if (Integer.bitCount(sets) != 1 || ways < 1) {
-            throw new IllegalArgumentException("TLB of %d sets, %d ways".formatted(sets, ways));
-        }
-        this.sets = sets;
-        this.ways = ways;
+        this(TlbGeometry.of(sets, ways));
     }
 
     /**
@@ -76,8 +83,9 @@ public final class Tlb {
         for (long left = sizes.getAcquire(); left != 0; left &= left - 1) {
             int log2Size = Long.numberOfTrailingZeros(left);
             long key = key(input, log2Size);
-            int slot = set(space, key) * ways * ENTRY;
-            for (int end = slot + ways * ENTRY; slot < end; slot += ENTRY) {
+            int set = set(space, key);
+            int first = set * ways * ENTRY;
+            for (int slot = first, end = first + ways * ENTRY; slot < end; slot += ENTRY) {
                 long stamp = (long) LONGS.getAcquire(table, slot);
                 if ((long) LONGS.getOpaque(table, slot + 1) != key || (stamp & 1L << 32) != 0) {
                     continue;
@@ -90,6 +98,7 @@ public final class Tlb {
                     continue;
                 }
                 if ((int) stamp == generation(space, asid, (owner & GLOBAL) != 0)) {
+                    replacement.used(set, (slot - first) / ENTRY);
                     long offset = (1L << log2Size) - 1;
                     return value + (input & offset & 0x000f_ffff_ffff_f000L);
                 }
@@ -111,6 +120,9 @@ public final class Tlb {
      * @param before {@link #epoch} before the walk
      */
     public void fill(int space, int asid, long input, long value, long before) {
+        if (geometry.replacement() == TlbGeometry.Replacement.NEVER_CACHE) {
+            return;
+        }
         long[] table = entries;
         if (table == null) {
             table = allocate();
@@ -120,7 +132,11 @@ public final class Tlb {
         // Read before the epoch is compared below: an invalidation that comes later makes the entry stale.
         int entryGeneration = generation(space, asid, global);
         long key = key(input, log2Size);
-        int slot = choose(table, set(space, key), key, space, asid);
+        int set = set(space, key);
+        int slot = choose(table, set, key, space, asid);
+        if (slot < 0) {
+            return;
+        }
         long stamp = (long) LONGS.getAcquire(table, slot);
         if ((stamp & 1L << 32) != 0 || !LONGS.compareAndSet(table, slot, stamp, stamp + (1L << 32))) {
             return; // Another thread is writing here; caching is never a duty.
@@ -128,7 +144,9 @@ public final class Tlb {
         // The CAS orders its load before what follows, but its store only with this fence (Arm's CASAL does not).
         VarHandle.storeStoreFence();
         long offset = (1L << log2Size) - 1 & 0x000f_ffff_ffff_f000L;
-        sizes.getAndUpdate(seen -> seen | 1L << log2Size);
+        if ((sizes.get() & 1L << log2Size) == 0) {
+            sizes.getAndUpdate(seen -> seen | 1L << log2Size);
+        }
         // After the entry is locked: an invalidation that is not seen here will find it locked, and wait.
         if (epoch.get() != before) {
             LONGS.setRelease(table, slot, stamp + (2L << 32)); // What was here stays.
@@ -138,6 +156,7 @@ public final class Tlb {
         LONGS.setOpaque(table, slot + 2, owner(space, asid, global));
         LONGS.setOpaque(table, slot + 3, value - (input & offset));
         LONGS.setRelease(table, slot, (stamp >>> 32) + 2 << 32 | entryGeneration & 0xffffffffL);
+        replacement.used(set, slot / ENTRY - set * ways);
     }
 
     /** Invalidates everything. */
@@ -151,7 +170,7 @@ public final class Tlb {
     /** Invalidates a space. */
     public void invalidateSpace(int space) {
         epoch.incrementAndGet();
-        spaceGenerations.incrementAndGet(space % SPACES);
+        spaceGenerations.incrementAndGet(space & SPACES - 1);
     }
 
     /** Invalidates what belongs to one ASID of a space; global entries stay. */
@@ -204,7 +223,7 @@ public final class Tlb {
         }
     }
 
-    /** The entry to replace: the one that has this translation already, else a stale one, else the next in turn. */
+    /** The entry to replace: the one that has this translation already, else a stale one, else whichever gives way; or -1. */
     private int choose(long[] table, int set, long key, int space, int asid) {
         int first = set * ways * ENTRY;
         int free = -1;
@@ -215,27 +234,32 @@ public final class Tlb {
                 return slot;
             }
             int owned = generation((int) owner & 0xffff, (int) (owner >>> 16) & 0xffff, (owner & GLOBAL) != 0);
-            if (current == 0 || (int) (long) LONGS.getOpaque(table, slot) != owned) {
-                free = slot;
+            if (free < 0 && (current == 0 || (int) (long) LONGS.getOpaque(table, slot) != owned)) {
+                free = slot; // The first: hits find what is in front sooner.
             }
         }
-        return free >= 0 ? free : first + (victim++ & 0x7fffffff) % ways * ENTRY;
+        if (free >= 0) {
+            return free;
+        }
+        int way = replacement.victim(set);
+        return way < 0 ? -1 : first + way * ENTRY;
     }
 
     private synchronized long[] allocate() {
         if (entries == null) {
+            replacement = new TlbReplacement(geometry);
             entries = new long[sets * ways * ENTRY];
         }
         return entries;
     }
 
     private int generation(int space, int asid, boolean global) {
-        int sum = generation + spaceGenerations.get(space % SPACES);
+        int sum = generation + spaceGenerations.get(space & SPACES - 1);
         return global ? sum : sum + asidGenerations.get(asidIndex(space, asid));
     }
 
     private static int asidIndex(int space, int asid) {
-        return (space * 31 + asid) % ASIDS;
+        return space * 64 + asid & ASIDS - 1;
     }
 
     private static long owner(int space, int asid, boolean global) {

@@ -1,5 +1,6 @@
 package org.iommuemu.smmuv3;
 
+import org.iommuemu.mmio.Invalidations;
 import org.iommuemu.mmio.MisuseListener;
 import org.iommuemu.mmio.PhysicalMemory;
 import org.iommuemu.mmio.RegisterFile;
@@ -19,6 +20,7 @@ final class CommandQueue {
     private final PhysicalMemory memory;
     private final ConfigurationCache configurations;
     private final TranslationCaches tlbs;
+    private final Invalidations ports;
     private final Interrupts interrupts;
     private final MisuseListener misuse;
 
@@ -32,6 +34,7 @@ final class CommandQueue {
             PhysicalMemory memory,
             ConfigurationCache configurations,
             TranslationCaches tlbs,
+            Invalidations ports,
             Interrupts interrupts,
             MisuseListener misuse) {
         this.unit = unit;
@@ -40,6 +43,7 @@ final class CommandQueue {
         this.memory = memory;
         this.configurations = configurations;
         this.tlbs = tlbs;
+        this.ports = ports;
         this.interrupts = interrupts;
         this.misuse = misuse;
     }
@@ -78,6 +82,7 @@ final class CommandQueue {
             return stop(CERROR_ILL);
         }
         execute(command);
+        tellPorts(command);
         registers.set(Registers.CMDQ_CONS, Registers.CMDQ_RD.set(registers.get(Registers.CMDQ_CONS), queue.next(rd)));
         return true;
     }
@@ -122,11 +127,29 @@ final class CommandQueue {
                 tlbs.stage2().invalidateAll();
             }
             case CMD_SYNC -> {
-                // All before it is complete. SIG_SEV wakes no CPU here (4.7.3).
+                // All before it is complete once no access under way uses what it invalidated (3.21, 4.7).
+                ports.synchronise(registers);
+                // SIG_SEV wakes no CPU here (4.7.3).
                 if (command.completionSignal() == Command.SIG_IRQ) {
                     interrupts.synchronised(command.msiAddress(), command.msiData());
                 }
             }
+        }
+    }
+
+    /** Ports hear of what a command invalidated only after our own caches: they must not fetch the old answer again. */
+    private void tellPorts(Command command) {
+        switch (command.opcode()) {
+            case CMD_PREFETCH_CONFIG, CMD_PREFETCH_ADDR, CMD_SYNC -> {}
+            case CMD_CFGI_STE, CMD_CFGI_CD, CMD_CFGI_CD_ALL -> ports.stream(command.streamId());
+            case CMD_TLBI_NH_VA, CMD_TLBI_NH_VAA, CMD_TLBI_EL2_VA, CMD_TLBI_EL2_VAA, CMD_TLBI_S2_IPA -> {
+                if (features.ril() && command.tg() != null) {
+                    ports.all();
+                } else {
+                    ports.address(command.address());
+                }
+            }
+            default -> ports.all();
         }
     }
 

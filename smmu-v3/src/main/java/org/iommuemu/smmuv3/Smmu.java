@@ -5,6 +5,7 @@ import org.iommuemu.mmio.Bus;
 import org.iommuemu.mmio.BusDevice;
 import org.iommuemu.mmio.Field;
 import org.iommuemu.mmio.InterruptController;
+import org.iommuemu.mmio.Invalidations;
 import org.iommuemu.mmio.MisuseListener;
 import org.iommuemu.mmio.PhysicalMemory;
 import org.iommuemu.mmio.Register;
@@ -45,6 +46,7 @@ public final class Smmu implements Translator {
     }
 
     private final RegisterFile registers;
+    private final Invalidations ports = new Invalidations();
     private final TranslationProcedure procedure;
 
     /**
@@ -61,16 +63,21 @@ public final class Smmu implements Translator {
         registers = new RegisterFile(Registers.MAP, name, misuse);
         Interrupts interrupts = new Interrupts(features, registers, bus, wires);
         ConfigurationCache configurations = new ConfigurationCache();
-        TranslationCaches tlbs = new TranslationCaches();
+        TranslationCaches tlbs = new TranslationCaches(features.tlb());
         StreamTable streamTable = new StreamTable(name, features, registers, memory, tlbs, misuse);
         EventQueue events = new EventQueue(features, registers, memory, interrupts);
         CommandQueue commands =
-                new CommandQueue(name, features, registers, memory, configurations, tlbs, interrupts, misuse);
+                new CommandQueue(name, features, registers, memory, configurations, tlbs, ports, interrupts, misuse);
         procedure = new TranslationProcedure(features, registers, streamTable, configurations, events);
         identify(features);
         guard();
 
-        registers.onWrite(Registers.CR0, (before, after) -> commands.consume());
+        registers.onWrite(Registers.CR0, (before, after) -> {
+            if (Registers.SMMUEN.isSet(before ^ after)) {
+                bypassChanged();
+            }
+            commands.consume();
+        });
         registers.onWrite(Registers.CMDQ_PROD, (before, after) -> commands.consume());
         registers.onWrite(Registers.GERRORN, (before, after) -> {
             // Toggling the bit of an error that is not active is CONSTRAINED UNPREDICTABLE (6.3.19); we take the value.
@@ -84,8 +91,16 @@ public final class Smmu implements Translator {
             if (!Registers.GBPA_UPDATE.isSet(after)) { // 6.3.14
                 registers.set(Registers.GBPA, before);
                 misuse.misuse(name, "write to SMMU_GBPA ignored: Update is not set in it");
+            } else {
+                bypassChanged();
             }
         });
+    }
+
+    /** The acknowledgement of SMMUEN and of GBPA.Update says that accesses from before are complete (6.3.9, 6.3.14). */
+    private void bypassChanged() {
+        ports.all();
+        ports.synchronise(registers);
     }
 
     private void identify(SmmuFeatures features) {
@@ -171,5 +186,10 @@ public final class Smmu implements Translator {
     @Override
     public long translate(int streamId, int substreamId, long address, int access) {
         return procedure.translate(streamId, substreamId, address, access);
+    }
+
+    @Override
+    public Invalidations invalidations() {
+        return ports;
     }
 }

@@ -2,6 +2,7 @@ package org.iommuemu.smmuv3;
 
 import java.util.EnumSet;
 import java.util.Set;
+import org.iommuemu.mmio.TlbGeometry;
 import org.iommuemu.pagetables.Granule;
 
 /**
@@ -68,6 +69,11 @@ public final class SmmuFeatures {
         return new Builder();
     }
 
+    /** Starts from these features. */
+    public Builder toBuilder() {
+        return new Builder(values);
+    }
+
     /** Collects features; see {@link SmmuFeatures#builder}. */
     public static final class Builder {
         private int architecture = 2;
@@ -93,6 +99,7 @@ public final class SmmuFeatures {
         private int oas = 48;
         private TableEndianness endianness = TableEndianness.MIXED;
         private Set<Granule> granules = EnumSet.allOf(Granule.class);
+        private TlbGeometry tlb = TlbGeometry.of(512, 4);
 
         private Builder() {}
 
@@ -120,11 +127,18 @@ public final class SmmuFeatures {
             oas = other.oas;
             endianness = other.endianness;
             granules = EnumSet.copyOf(other.granules);
+            tlb = other.tlb;
         }
 
         /** SMMU_AIDR: the {@code x} of SMMUv3.x, 1 or 2. */
         public Builder architecture(int minor) {
             architecture = minor;
+            return this;
+        }
+
+        /** The shape of each main TLB, which no register tells. */
+        public Builder tlb(TlbGeometry geometry) {
+            tlb = geometry;
             return this;
         }
 
@@ -352,6 +366,10 @@ public final class SmmuFeatures {
 
     int cmdqLog2Size() {
         return values.cmdqLog2Size;
+    }
+
+    TlbGeometry tlb() {
+        return values.tlb;
     }
 
     int eventqLog2Size() {

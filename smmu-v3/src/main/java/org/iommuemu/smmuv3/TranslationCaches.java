@@ -1,5 +1,6 @@
 package org.iommuemu.smmuv3;
 
+import org.iommuemu.mmio.TlbGeometry;
 import org.iommuemu.pagetables.Granule;
 import org.iommuemu.pagetables.Tlb;
 
@@ -8,12 +9,15 @@ final class TranslationCaches {
     /** More steps of a range than this, and everything of its VMID goes: invalidating more is permitted (4.4). */
     private static final long MAX_STEPS = 1024;
 
-    private static final int SETS = 512;
-    private static final int WAYS = 4;
+    private final Tlb el1;
+    private final Tlb el2;
+    private final Tlb stage2;
 
-    private final Tlb el1 = new Tlb(SETS, WAYS);
-    private final Tlb el2 = new Tlb(SETS, WAYS);
-    private final Tlb stage2 = new Tlb(SETS, WAYS);
+    TranslationCaches(TlbGeometry geometry) {
+        el1 = new Tlb(geometry);
+        el2 = new Tlb(geometry);
+        stage2 = new Tlb(geometry);
+    }
 
     /** Stage 1, alone or nested, of StreamWorld NS-EL1: by VMID and ASID. */
     Tlb el1() {

@@ -11,9 +11,12 @@ import java.io.InputStreamReader;
 import java.io.UncheckedIOException;
 import java.nio.charset.StandardCharsets;
 import java.util.ArrayList;
+import java.util.Arrays;
 import java.util.List;
 import java.util.Map;
 import java.util.stream.Stream;
+import org.iommuemu.mmio.DmaPort;
+import org.iommuemu.mmio.TlbGeometry;
 import org.junit.jupiter.api.DynamicTest;
 import org.junit.jupiter.api.Test;
 import org.junit.jupiter.api.TestFactory;
@@ -53,16 +56,39 @@ class ConformanceVectorTest {
 
     private final JsonNode meta = read("meta.json").get(0);
 
-    @TestFactory
-    Stream<DynamicTest> replays() {
-        return CATEGORIES.stream().map(category -> DynamicTest.dynamicTest(category, () -> replay(category)));
+    /** The hardware that drivers meet may cache much, little or nothing: the outcomes are the same, or permitted ones. */
+    private enum Caches {
+        ORDINARY(TlbGeometry.of(512, 4), DmaPort.MICRO_TLB),
+        NONE(
+                TlbGeometry.of(1, 1).with(TlbGeometry.Replacement.NEVER_CACHE),
+                TlbGeometry.of(1, 1).with(TlbGeometry.Replacement.NEVER_CACHE)),
+        ONE_ENTRY(TlbGeometry.of(1, 1), TlbGeometry.of(1, 1)),
+        FOR_EVER(
+                TlbGeometry.of(1024, 8).with(TlbGeometry.Replacement.CACHE_FOR_EVER),
+                TlbGeometry.of(64, 64).with(TlbGeometry.Replacement.CACHE_FOR_EVER));
+
+        private final TlbGeometry tlb;
+        private final TlbGeometry microTlb;
+
+        Caches(TlbGeometry tlb, TlbGeometry microTlb) {
+            this.tlb = tlb;
+            this.microTlb = microTlb;
+        }
     }
 
-    private void replay(String category) {
+    @TestFactory
+    Stream<DynamicTest> replays() {
+        return Arrays.stream(Caches.values()).flatMap(caches -> CATEGORIES.stream()
+                .map(category -> DynamicTest.dynamicTest(category + ", " + caches, () -> replay(category, caches))));
+    }
+
+    private void replay(String category, Caches caches) {
+        SmmuFeatures features =
+                SmmuFeatures.qemuVirt().toBuilder().tlb(caches.tlb).build();
         List<String> failures = new ArrayList<>();
         for (JsonNode testCase : read(category + ".jsonl")) {
             String id = testCase.get("id").asText();
-            List<String> differences = new VectorReplay(meta, SmmuFeatures.qemuVirt()).replay(testCase);
+            List<String> differences = new VectorReplay(meta, features, caches.microTlb).replay(testCase);
             if (!differences.isEmpty() && !EXCEPTIONS.containsKey(id)) {
                 failures.add("%s (%s, %s): %s"
                         .formatted(

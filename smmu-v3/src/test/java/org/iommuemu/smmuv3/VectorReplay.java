@@ -3,6 +3,7 @@ package org.iommuemu.smmuv3;
 import com.fasterxml.jackson.databind.JsonNode;
 import java.util.ArrayList;
 import java.util.Arrays;
+import java.util.HashMap;
 import java.util.HexFormat;
 import java.util.List;
 import java.util.Map;
@@ -12,6 +13,8 @@ import org.iommuemu.mmio.DmaPort;
 import org.iommuemu.mmio.InterruptController;
 import org.iommuemu.mmio.MisuseListener;
 import org.iommuemu.mmio.PhysicalMemory;
+import org.iommuemu.mmio.TlbGeometry;
+import org.iommuemu.mmio.Translator;
 
 /**
  * Replays one conformance case on a fresh board: RAM, an SMMU and DMA masters (see {@code vectors/README.md}). It touches
@@ -38,13 +41,17 @@ final class VectorReplay {
     private final List<String> failures = new ArrayList<>();
     private boolean diverged;
 
+    private final Map<Integer, DmaPort> ports = new HashMap<>();
+    private final TlbGeometry microTlb;
+
     /**
      * A fresh board.
      *
      * @param meta the machine and the masks of comparable event bits
      * @param features what the SMMU implements
      */
-    VectorReplay(JsonNode meta, SmmuFeatures features) {
+    VectorReplay(JsonNode meta, SmmuFeatures features, TlbGeometry microTlb) {
+        this.microTlb = microTlb;
         eventMasks = meta.get("eventMask");
         PhysicalMemory memory = new PhysicalMemory();
         long start = number(meta.get("ram").get(0));
@@ -139,7 +146,9 @@ final class VectorReplay {
         int length = step.get("len").asInt();
         boolean write = step.get("dir").asText().equals("w");
         byte[] bytes = write ? HEX.parseHex(step.get("data").asText()) : new byte[length];
-        DmaPort port = new DmaPort(bus, smmu, (int) number(step.get("sid")));
+        DmaPort port = ports.computeIfAbsent(
+                (int) number(step.get("sid")),
+                sid -> new DmaPort(bus, smmu, sid, Translator.NO_SUBSTREAM, 0, microTlb));
         long produced = bus.read(EVENTQ_PROD, 4);
         segments.clear();
         long address = number(step.get("iova"));
@@ -195,7 +204,9 @@ final class VectorReplay {
                 return "went to %s, expected %s".formatted(show(segments), show(joined));
             }
         }
-        if (!write && expected.has("data")) {
+        // An earlier write that went elsewhere, as it may, leaves other bytes than the vector tells; the place still
+        // counts.
+        if (!write && expected.has("data") && !diverged) {
             String data = HEX.formatHex(outcome.bytes);
             return data.equals(expected.get("data").asText()) ? null : "read " + data;
         }
