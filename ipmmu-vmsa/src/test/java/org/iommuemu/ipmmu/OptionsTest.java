@@ -419,6 +419,35 @@ class OptionsTest {
         assertEquals(PAGE + 0x1000, dma(board.ds0, 0, 0x1000));
     }
 
+    /** What a port has cached goes with the power, and with changes of either bank. */
+    @Test
+    void portsHearOfPowerAndOfTheSecureBank() {
+        Board board = new Board(IpmmuVariant.of(GEN3).orElseThrow().with(IpmmuOption.SECURE_BANK));
+        long table = attach(board);
+        DmaPort port = board.port(board.ds0, 0);
+        byte[] line = new byte[8];
+        assertEquals(DmaPort.Response.OK, port.read(0x1000, line, 0, 8));
+        assertEquals(DmaPort.Response.OK, port.read(0x1000, line, 0, 8));
+        board.root.power(false);
+        assertEquals(DmaPort.Response.ABORT, port.read(0x1000, line, 0, 8));
+        board.root.power(true);
+        board.linuxAttach(board.c, 1, 0, table);
+        assertEquals(DmaPort.Response.OK, port.read(0x1000, line, 0, 8));
+        board.ds0.power(false);
+        assertEquals(DmaPort.Response.ABORT, port.read(0x1000, line, 0, 8));
+
+        DmaPort secure = new DmaPort(board.bus, board.ds1, 5, -1, Access.SECURE);
+        assertEquals(DmaPort.Response.OK, secure.read(Board.RAM, line, 0, 8), "untranslated");
+        assertEquals(DmaPort.Response.OK, secure.read(Board.RAM, line, 0, 8));
+        board.ds1.secureRegisters().write(board.variant.utlbOffset(5), 4, 0x11);
+        board.ds1.secureRegisters().write(board.variant.contextOffset(1), 4, 5);
+        board.rs.ctx(1, IMTTBCR, 0x80000080);
+        board.rs.ctx(1, IMCTR, 5);
+        assertEquals(DmaPort.Response.ABORT, secure.read(Board.RAM, line, 0, 8), "no table");
+        assertTrue(board.secureInterrupt());
+        assertFalse(board.interrupt());
+    }
+
     @ParameterizedTest
     @ValueSource(strings = {GEN2, GEN3, GEN4})
     void injectedMultipleHitIsReportedLikeAFault(String compatible) {
