@@ -319,7 +319,9 @@ public final class Ipmmu implements Translator {
      */
     public void power(boolean on) {
         synchronized (registers) {
-            if (powered && !on && !variant.has(IpmmuOption.RETENTION)) {
+            boolean lost = powered && !on && !variant.has(IpmmuOption.RETENTION);
+            powered = on; // First, or an access under way could pass a micro-TLB that has just been reset.
+            if (lost) {
                 registers.reset();
                 firmware();
                 for (int n = 0; n < variant.contexts(); n++) {
@@ -335,7 +337,6 @@ public final class Ipmmu implements Translator {
                     main.updateLine();
                 }
             }
-            powered = on;
             main.ports.all();
         }
         if (secureBank != null) {

@@ -21,8 +21,8 @@ import org.iommuemu.mmio.PhysicalMemory;
  */
 public final class TableWriter {
     /**
-     * Invalidates TLBs after an entry was made invalid; returns when no access uses it any more. Must not wait for another
-     * thread that uses the same writer: that one may be waiting for this invalidation.
+     * Invalidates TLBs after an entry was made invalid; returns when no access uses it any more. Must not change the table,
+     * nor wait for another thread that uses the same writer: that one may be waiting for this invalidation.
      */
     @FunctionalInterface
     public interface Invalidation {
@@ -223,6 +223,7 @@ public final class TableWriter {
         if (failure != null) {
             // Where memory ran out, the tables on the way there may be new and empty: one page more finds them.
             boolean newTables = failure == MappingException.Reason.OUT_OF_MEMORY;
+            shared.lock();
             remove(input, mapping.at, mapping.at + (newTables ? granule.bytes() : 0), newTables);
             throw new MappingException(failure, input, size);
         }
@@ -328,21 +329,19 @@ public final class TableWriter {
      */
     public void unmap(long input, long size) {
         check(input, size);
-        // Splitting may fail, and only the blocks at the two ends can need it: do it before anything is unmapped.
-        split(input);
-        split(input + size);
+        lockSplit(input, input + size);
         remove(input, input + size, input + size, false);
     }
 
     /**
-     * Clears the leaves of a range, which are whole, and takes out tables that are empty.
+     * Clears the leaves of a range, which are whole, and takes out tables that are empty. Called with the shared lock,
+     * which it gives back.
      *
      * @param until the range where tables may be empty ends here
      * @param newTables some may be empty that this thread has added, not only those that this clears
      */
     private void remove(long from, long to, long until, boolean newTables) {
         int done;
-        shared.lock();
         try {
             done = clear(root, geometry.startLevel(), from, to);
         } finally {
@@ -429,23 +428,26 @@ public final class TableWriter {
         if (mapped[0] != size) {
             throw new MappingException(MappingException.Reason.NOT_MAPPED, input, size);
         }
-        split(input);
-        split(input + size);
         long wanted = attributes & ~notAttributes;
         boolean[] mustBreak = new boolean[1];
-        forLeaves(
-                input,
-                input + size,
-                (entry, old, level, at) ->
-                        mustBreak[0] |= ((old ^ wanted) & ~(notAttributes | LIVE) | old & Descriptor.CONTIGUOUS) != 0);
-        if (mustBreak[0]) {
-            forLeaves(input, input + size, (entry, old, level, at) -> change(entry, Descriptor.VALID, 0));
-            invalidation.invalidate(input, size);
+        lockSplit(input, input + size);
+        try {
+            forLeaves(
+                    input,
+                    input + size,
+                    (entry, old, level, at) -> mustBreak[0] |=
+                            ((old ^ wanted) & ~(notAttributes | LIVE) | old & Descriptor.CONTIGUOUS) != 0);
+            if (mustBreak[0]) {
+                forLeaves(input, input + size, (entry, old, level, at) -> change(entry, Descriptor.VALID, 0));
+                invalidation.invalidate(input, size);
+            }
+            forLeaves(
+                    input,
+                    input + size,
+                    (entry, old, level, at) -> change(entry, ~notAttributes, wanted | Descriptor.VALID));
+        } finally {
+            shared.unlock();
         }
-        forLeaves(
-                input,
-                input + size,
-                (entry, old, level, at) -> change(entry, ~notAttributes, wanted | Descriptor.VALID));
         if (!mustBreak[0]) {
             invalidation.invalidate(input, size);
         }
@@ -465,24 +467,27 @@ public final class TableWriter {
      */
     public void harvestDirty(long input, long size, Dirty action) {
         check(input, size);
-        split(input);
-        split(input + size);
         boolean[] any = new boolean[1];
-        forLeaves(input, input + size, (entry, descriptor, level, at) -> {
-            int bits = (descriptor & Descriptor.CONTIGUOUS) != 0 ? granule.contiguousBits(level) : 0;
-            long group = 1L << granule.entryShift(level) + bits;
-            if ((at & group - 1) != 0) {
-                return; // With the first of its group.
-            }
-            boolean dirty = false;
-            for (long i = 0; i < 1L << bits; i++) {
-                dirty |= clean(entry + 8 * i);
-            }
-            if (dirty) {
-                any[0] = true;
-                action.dirty(at, group);
-            }
-        });
+        lockSplit(input, input + size);
+        try {
+            forLeaves(input, input + size, (entry, descriptor, level, at) -> {
+                int bits = (descriptor & Descriptor.CONTIGUOUS) != 0 ? granule.contiguousBits(level) : 0;
+                long group = 1L << granule.entryShift(level) + bits;
+                if ((at & group - 1) != 0) {
+                    return; // With the first of its group.
+                }
+                boolean dirty = false;
+                for (long i = 0; i < 1L << bits; i++) {
+                    dirty |= clean(entry + 8 * i);
+                }
+                if (dirty) {
+                    any[0] = true;
+                    action.dirty(at, group);
+                }
+            });
+        } finally {
+            shared.unlock();
+        }
         if (any[0]) {
             invalidation.invalidate(input, size);
         }
@@ -512,8 +517,13 @@ public final class TableWriter {
     public void runs(long input, long size, Run action) {
         check(input, size);
         Runs runs = new Runs(input, input + size, action);
-        forLeaves(input, input + size, runs);
-        runs.end();
+        shared.lock();
+        try {
+            forLeaves(input, input + size, runs);
+            runs.end();
+        } finally {
+            shared.unlock();
+        }
     }
 
     /** Joins leaves to runs. */
@@ -603,29 +613,30 @@ public final class TableWriter {
         }
     }
 
-    /** Makes sure that an address is not in the middle of a block or group. */
-    private void split(long input) {
-        if (input >>> geometry.inputBits() != 0) {
-            return;
-        }
+    /**
+     * Takes the shared lock when no block or group goes across an end of a range: only those at the ends can need to be
+     * split, and what may fail is done before anything else changes.
+     */
+    private void lockSplit(long from, long to) {
         shared.lock();
-        try {
-            if (!split(input, false)) {
-                return;
-            }
-        } finally {
+        if (split(from, false) || split(to, false)) {
             shared.unlock();
-        }
-        exclusive.lock();
-        try {
-            split(input, true);
-        } finally {
-            exclusive.unlock();
+            exclusive.lock();
+            try {
+                split(from, true);
+                split(to, true);
+                shared.lock();
+            } finally {
+                exclusive.unlock();
+            }
         }
     }
 
     /** Whether an address is in the middle of a block or group; if asked for, it is not any more. */
     private boolean split(long input, boolean now) {
+        if (input >>> geometry.inputBits() != 0) {
+            return false;
+        }
         long table = root;
         for (int level = geometry.startLevel(); ; level++) {
             long entry = entry(table, level, input);
@@ -705,12 +716,7 @@ public final class TableWriter {
     }
 
     private void forLeaves(long from, long to, Leaf action) {
-        shared.lock();
-        try {
-            forLeaves(root, geometry.startLevel(), from, to, action);
-        } finally {
-            shared.unlock();
-        }
+        forLeaves(root, geometry.startLevel(), from, to, action);
     }
 
     private void forLeaves(long table, int level, long from, long to, Leaf action) {
