@@ -36,8 +36,9 @@ import org.iommuemu.probe.iommu.Platform;
  *
  * <ul>
  *   <li>AF = 0: a fault for the SMMU; the IPMMU does not look at it while IMCTR.AFE is 0.
- *   <li>Address bits from 40 on in a leaf: part of the SMMU's output address; ignored by the IPMMU. (In table descriptors
- *       they are not damaged here.)
+ *   <li>Address bits from 40 on: part of the SMMU's addresses; ignored by the IPMMU. (In tables they are not damaged here.)
+ *   <li>The Contiguous hint: taken by the SMMU, and ignored by the IPMMU. (It is not damaged here, as software must not set
+ *       it for what is not contiguous.)
  *   <li>The IPMMU has room for 40 bits of the address that faulted.
  * </ul>
  */
@@ -182,7 +183,7 @@ class SharedTableTest {
                     case 4 -> 6; // S2AP[0]
                     case 5 -> 7; // S2AP[1]
                     case 6 -> 2 + random.nextInt(8);
-                    default -> 51 + random.nextInt(13);
+                    default -> 53 + random.nextInt(11);
                 };
         board.memory().write64(entry, descriptor ^ 1L << bit);
     }

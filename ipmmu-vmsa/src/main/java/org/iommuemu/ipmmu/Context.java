@@ -21,8 +21,6 @@ import org.iommuemu.pagetables.WalkResult;
 final class Context {
     /** A translation fault at level 0, where no table is: the address is in no table's range. */
     private static final long OUT_OF_RANGE = Long.MIN_VALUE;
-    /** Output address bits 51:40, which are ignored. */
-    private static final long BEYOND = (1L << 52) - (1L << IpmmuVariant.ADDRESS_BITS);
 
     /** One table: the walk, and the bits that its input has of the address and beyond it. */
     private record Table(TableWalk walk, long mask, long prefix) {
@@ -103,12 +101,13 @@ final class Context {
         if (accessFlag) {
             misuse.accept("IMCTR%d 0x%x: AFE = 1, of which only the name is public".formatted(n, imctr));
         }
-        int outputBits = variant.has(IpmmuOption.HIGH_ADDRESS_FAULTS) ? IpmmuVariant.ADDRESS_BITS : 48;
+        // Bits from 40 on of addresses in descriptors are ignored, or by option seen and too large.
+        int descriptorBits = variant.has(IpmmuOption.HIGH_ADDRESS_FAULTS) ? 48 : IpmmuVariant.ADDRESS_BITS;
         long mair = registers.get(layout.immair0[n]) | registers.get(layout.immair1[n]) << 32;
         long end = 1L << addressBits;
 
         long base = base(registers, layout.imttlbr0[n], layout.imttubr0[n]);
-        Table lower = table(memory, stage2, outputBits, base, bits0, level, nonSecureOnly, accessFlag, mair);
+        Table lower = table(memory, stage2, descriptorBits, base, bits0, level, nonSecureOnly, accessFlag, mair);
         long lowerEnd = 1L << bits0;
         boolean one = stage2 || va64 && variant.has(IpmmuOption.NO_TTBR1);
         if (one || !Granule.KIB_4.isStage2StartLevel(level, bits1)) {
@@ -116,7 +115,7 @@ final class Context {
         }
         // Assumed: TTBR1 works as in LPAE, and as that of VMSAv8-64 within 40 bits; SL0 is for both.
         base = base(registers, layout.imttlbr1[n], layout.imttubr1[n]);
-        Table upper = table(memory, false, outputBits, base, bits1, level, nonSecureOnly, accessFlag, mair);
+        Table upper = table(memory, false, descriptorBits, base, bits1, level, nonSecureOnly, accessFlag, mair);
         long upperStart = end - (1L << bits1);
         boolean upperFirst = !va64 && tsz0 == 0 && tsz1 > 0;
         return new Context(lower, upper, upperFirst ? upperStart : lowerEnd, upperStart, end, nonSecureOnly);
@@ -147,7 +146,7 @@ final class Context {
     private static Table table(
             PhysicalMemory memory,
             boolean stage2,
-            int outputBits,
+            int descriptorBits,
             long base,
             int bits,
             int level,
@@ -158,17 +157,16 @@ final class Context {
         // entries 4 to 7 of one that is aligned.
         boolean half = level == 1 && bits <= 32 && (base & 0x20) != 0;
         int walked = half ? 33 : bits;
-        // Output bits beyond 40 are ignored, so that none is too large. Those of a table's address are not, and mostly
-        // lead to where no RAM is; no driver sets them.
         TableWalk.Builder builder = stage2
-                ? TableWalk.stage2(memory, Granule.KIB_4, base, walked, outputBits, level)
-                : TableWalk.stage1(memory, Granule.KIB_4, base, walked, outputBits)
+                ? TableWalk.stage2(memory, Granule.KIB_4, base, walked, IpmmuVariant.ADDRESS_BITS, level)
+                : TableWalk.stage1(memory, Granule.KIB_4, base, walked, IpmmuVariant.ADDRESS_BITS)
                         .startLevel(level);
+        // Assumed: the Contiguous hint, which the Linux driver of 2014 set, is ignored.
         TableWalk walk = builder.nonSecureOnly(nonSecureOnly)
+                .addressBits(descriptorBits)
+                .contiguous(false)
                 .accessFlagFaults(accessFlag)
                 .mair(mair)
-                // Assumed: the Contiguous hint, which the first Linux driver set for 64 KiB, changes nothing.
-                .contiguous(false)
                 .build();
         return new Table(walk, (1L << bits) - 1, half ? 1L << 32 : 0);
     }
@@ -191,7 +189,7 @@ final class Context {
         } else {
             return OUT_OF_RANGE;
         }
-        return WalkResult.isFault(result) ? result : result & ~BEYOND;
+        return result;
     }
 
     boolean nonSecureOnly() {

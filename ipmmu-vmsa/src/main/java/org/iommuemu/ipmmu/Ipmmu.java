@@ -95,9 +95,9 @@ public final class Ipmmu implements Translator {
         faulted = variant.has(IpmmuOption.SILENT_FAULTS) ? Translation.RAZ_WI : Translation.ABORT;
         layout = IpmmuRegisters.of(variant, role);
         registers = new RegisterFile(layout.map, name, misuse);
-        // The banks of a unit have the same ports.
+        // A port may be a secure master's or not, and hears of both banks.
         Invalidations ports = secureBank == null ? new Invalidations() : secureBank.main.ports;
-        main = isMain() ? new MainUnit(name, variant, layout, registers, bus.memory(), line, ports, misuse) : root.main;
+        main = isMain() ? new MainUnit(name, variant, layout, registers, bus.memory(), line, misuse, ports) : root.main;
         mainFlushes = new int[variant.contexts()];
         Arrays.fill(mainFlushes, -1);
         for (int n = 0; n < layout.imctr.length; n++) {
@@ -319,7 +319,9 @@ public final class Ipmmu implements Translator {
      */
     public void power(boolean on) {
         synchronized (registers) {
-            if (powered && !on && !variant.has(IpmmuOption.RETENTION)) {
+            boolean lost = powered && !on && !variant.has(IpmmuOption.RETENTION);
+            powered = on; // First, or an access under way could pass a micro-TLB that has just been reset.
+            if (lost) {
                 registers.reset();
                 firmware();
                 for (int n = 0; n < variant.contexts(); n++) {
@@ -335,7 +337,6 @@ public final class Ipmmu implements Translator {
                     main.updateLine();
                 }
             }
-            powered = on;
             main.ports.all();
         }
         if (secureBank != null) {
@@ -506,7 +507,7 @@ public final class Ipmmu implements Translator {
         }
         synchronized (registers) {
             if (tlb == null) {
-                tlb = new Tlb(variant.unitTlb().sets(), variant.unitTlb().ways());
+                tlb = new Tlb(variant.unitTlb());
             }
             return tlb;
         }

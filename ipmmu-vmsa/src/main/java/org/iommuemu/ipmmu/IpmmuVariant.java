@@ -4,6 +4,7 @@ import java.util.EnumSet;
 import java.util.List;
 import java.util.Optional;
 import java.util.Set;
+import org.iommuemu.mmio.TlbGeometry;
 
 /**
  * Which IPMMU-VMSA: what differs between the generations of R-Car and RZ/G, and the choices where nothing public says
@@ -64,22 +65,6 @@ public final class IpmmuVariant {
     private static final String GEN2 = "renesas,ipmmu-vmsa";
     private static final String GEN4 = "renesas,rcar-gen4-ipmmu-vmsa";
 
-    /**
-     * How many translations a TLB holds. Nothing public tells it. What is evicted is walked again, so it shows only in how
-     * long a driver gets away with a flush that it forgot.
-     *
-     * @param sets a power of two
-     * @param ways entries per set
-     */
-    public record TlbGeometry(int sets, int ways) {
-        /** Checks the shape. */
-        public TlbGeometry {
-            if (Integer.bitCount(sets) != 1 || sets < 1 || ways < 1) {
-                throw new IllegalArgumentException("TLB of %d sets, %d ways".formatted(sets, ways));
-            }
-        }
-    }
-
     private final String compatible;
     private final Generation generation;
     /** Null if only the generation is known. */
@@ -123,8 +108,8 @@ public final class IpmmuVariant {
             return Optional.empty();
         }
         // Assumed: 4096 entries, and 256 in a cache or on Gen2, where every unit has its own.
-        TlbGeometry small = new TlbGeometry(64, 4);
-        TlbGeometry main = generation == Generation.GEN2 ? small : new TlbGeometry(512, 8);
+        TlbGeometry small = TlbGeometry.of(64, 4);
+        TlbGeometry main = generation == Generation.GEN2 ? small : TlbGeometry.of(512, 8);
         return Optional.of(
                 new IpmmuVariant(compatible, generation, soc, -1, EnumSet.noneOf(IpmmuOption.class), main, small));
     }
@@ -153,7 +138,10 @@ public final class IpmmuVariant {
         return new IpmmuVariant(compatible, generation, soc, cut, all, mainTlb, unitTlb);
     }
 
-    /** This variant with other sizes of the root's TLB and of those in caches. */
+    /**
+     * This variant with other shapes of the root's TLB and of those in caches. Nothing public tells them. What is evicted is
+     * walked again, so it shows only in how long a driver gets away with a flush that it forgot.
+     */
     public IpmmuVariant withTlbs(TlbGeometry main, TlbGeometry unit) {
         return new IpmmuVariant(compatible, generation, soc, cut, options, main, unit);
     }

@@ -66,17 +66,17 @@ final class MainUnit {
             RegisterFile registers,
             PhysicalMemory memory,
             InterruptController.Line line,
-            Invalidations ports,
-            MisuseListener misuse) {
+            MisuseListener misuse,
+            Invalidations ports) {
+        this.ports = ports;
         this.name = name;
         this.variant = variant;
         this.layout = layout;
         this.registers = registers;
         this.memory = memory;
         this.line = line;
-        this.ports = ports;
         this.misuse = misuse;
-        tlb = new Tlb(variant.mainTlb().sets(), variant.mainTlb().ways());
+        tlb = new Tlb(variant.mainTlb());
         keptFaults = variant.has(IpmmuOption.KEPT_FAULTS) ? new ConcurrentHashMap<>() : null;
         flushesBegun = new AtomicIntegerArray(variant.contexts());
         flushesOver = new AtomicIntegerArray(variant.contexts());

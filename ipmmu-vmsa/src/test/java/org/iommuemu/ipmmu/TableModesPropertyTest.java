@@ -162,9 +162,9 @@ class TableModesPropertyTest {
             long next = random.nextInt(40) == 0
                     ? 0x70_0000_0000L // no RAM there
                     : pages[level + 1][random.nextInt(PAGES)];
-            return bits | next;
+            return bits | next | random.nextInt(256) * (1L << 40);
         }
-        // Output bits from 40 on are ignored.
+        // As in tables, address bits from 40 on are ignored; so is the Contiguous hint.
         return bits | random.nextLong() & 0xffff_ffff_f000L | random.nextLong() & 0x7ff0L << 48;
     }
 

@@ -6,6 +6,7 @@ import static org.junit.jupiter.api.Assertions.assertNull;
 
 import java.util.SplittableRandom;
 import java.util.concurrent.atomic.AtomicBoolean;
+import java.util.concurrent.atomic.AtomicInteger;
 import java.util.concurrent.atomic.AtomicLong;
 import java.util.concurrent.atomic.AtomicLongArray;
 import java.util.concurrent.atomic.AtomicReference;
@@ -99,6 +100,73 @@ class TableWriterThreadsTest {
         long result = walk.walk(input, Access.WRITE);
         if ((WalkResult.isFault(result) ? -1 : Translation.address(result, 0)) != output) {
             throw new AssertionError("0x%x is translated to 0x%x".formatted(input, result));
+        }
+    }
+
+    /** Both threads need the same new tables at the same time, and take their last entries away at the same time. */
+    @Test
+    void threadsInstallAndRemoveTheSameTablesAtOnce() throws InterruptedException {
+        TableWriter writer = new TableWriter(memory, pages, GEOMETRY, (input, size) -> {});
+        AtomicInteger arrived = new AtomicInteger();
+        int rounds = 3000;
+        inThreads(2, thread -> {
+            int phase = 0;
+            for (int round = 0; round < rounds && failure.get() == null; round++) {
+                long at = (long) (round % 64) << 30 | thread * PAGE;
+                meet(arrived, ++phase);
+                writer.map(at, OUT + at, PAGE, Descriptor.STAGE2_RAM);
+                meet(arrived, ++phase);
+                if (writer.resolve(at) != OUT + at || writer.tables() != 2) {
+                    throw new AssertionError("lost in round " + round + ", tables " + writer.tables());
+                }
+                meet(arrived, ++phase);
+                writer.unmap(at, PAGE);
+                meet(arrived, ++phase);
+                if (writer.tables() != 0) {
+                    throw new AssertionError("left behind in round " + round);
+                }
+            }
+        });
+        assertEquals(1, pages.count());
+    }
+
+    /** What is another thread's doing otherwise, done between the look at an entry and the new table for it. */
+    @Test
+    void aTableThatAnotherHasInstalledMeanwhileIsUsed() {
+        TableWriter[] writer = new TableWriter[1];
+        PageAllocator interrupted = new PageAllocator() {
+            private boolean once = true;
+
+            @Override
+            public long allocate(long size) {
+                if (writer[0] != null && once) {
+                    once = false;
+                    writer[0].map(PAGE, OUT + PAGE, PAGE, Descriptor.STAGE2_RAM);
+                }
+                return pages.allocate(size);
+            }
+
+            @Override
+            public void free(long address, long size) {
+                pages.free(address, size);
+            }
+        };
+        writer[0] = new TableWriter(memory, interrupted, GEOMETRY, (input, size) -> {});
+        writer[0].map(0, OUT, PAGE, Descriptor.STAGE2_RAM);
+        assertEquals(OUT, writer[0].resolve(0));
+        assertEquals(OUT + PAGE, writer[0].resolve(PAGE));
+        assertEquals(2, writer[0].tables());
+        assertEquals(3, pages.count());
+    }
+
+    private void meet(AtomicInteger arrived, int phase) {
+        arrived.incrementAndGet();
+        for (int spins = 0; arrived.get() < 2 * phase && failure.get() == null; spins++) {
+            if (spins > 1000) {
+                Thread.yield();
+            } else {
+                Thread.onSpinWait();
+            }
         }
     }
 
