@@ -60,9 +60,13 @@ public final class PhysicalMemory {
         private final long number;
         private final ByteBuffer bytes;
 
-        private Window(long number, ByteBuffer bytes) {
+        /** Whether it was all RAM when it was first touched; RAM never goes away. */
+        private final boolean whole;
+
+        private Window(long number, ByteBuffer bytes, boolean whole) {
             this.number = number;
             this.bytes = bytes;
+            this.whole = whole;
         }
 
         /** Whether an aligned access at an address is in here. */
@@ -151,12 +155,12 @@ public final class PhysicalMemory {
     /**
      * The touched RAM around an address, for a reader that stays near it.
      *
-     * @param address of any alignment, below 2^52
-     * @return null if nothing there was ever written, or it is not wholly RAM
+     * @param address of any alignment
+     * @return null if nothing there was ever written, or it was not wholly RAM when it was
      */
     public Window window(long address) {
-        Window window = find(address);
-        return window != null && isRam(address & -CHUNK_SIZE, CHUNK_SIZE) ? window : null;
+        Window window = address >>> ADDRESS_BITS == 0 ? find(address) : null;
+        return window != null && window.whole ? window : null;
     }
 
     /** Reads 8 bits at an address in RAM, zero-extended. */
@@ -314,7 +318,8 @@ public final class PhysicalMemory {
             LEAVES.compareAndSet(middle, middleIndex(address), (Window[]) null, new Window[1 << LEAF_BITS]);
         }
         Window[] leaf = (Window[]) LEAVES.getAcquire(middle, middleIndex(address));
-        Window fresh = new Window(address >>> CHUNK_SHIFT, ByteBuffer.allocateDirect(CHUNK_SIZE));
+        boolean whole = isRam(address & -CHUNK_SIZE, CHUNK_SIZE);
+        Window fresh = new Window(address >>> CHUNK_SHIFT, ByteBuffer.allocateDirect(CHUNK_SIZE), whole);
         Window first = (Window) CHUNKS.compareAndExchange(leaf, leafIndex(address), (Window) null, fresh);
         if (first != null) {
             return first.bytes;

@@ -21,7 +21,11 @@ public final class Descriptor {
     public static final long AP_READ_ONLY = 1L << 7;
     /** Stage 1, bit 11: not global. */
     public static final long NG = 1L << 11;
-    /** Stage 1, bit 53: Privileged execute-never. */
+    /** Bit 51, DBM: a leaf that is not writable is writable-clean, and hardware may make it writable. */
+    public static final long DBM = 1L << 51;
+    /** Bit 52, the Contiguous hint: the leaf is one of a group that maps one range alike. */
+    public static final long CONTIGUOUS = 1L << 52;
+    /** Bit 53: Privileged execute-never at stage 1; XN[0] at stage 2, with FEAT_XNX. */
     public static final long PXN = 1L << 53;
     /** Bit 54: Unprivileged execute-never at stage 1, XN[1] at stage 2. */
     public static final long UXN = 1L << 54;
@@ -50,9 +54,6 @@ public final class Descriptor {
 
     /** Leaf attributes of inner-shareable write-back RAM that a stage 2 table lets be read and written. */
     public static final long STAGE2_RAM = AF | 3L << SH_SHIFT | MEM_ATTR_NORMAL | S2_READ | S2_WRITE;
-
-    /** Bits 47:12: output or next-table address. */
-    static final long ADDRESS = 0x0000_ffff_ffff_f000L;
 
     private Descriptor() {}
 }

@@ -6,49 +6,127 @@ import org.iommuemu.mmio.Translation;
 
 /**
  * One translation table as a unit sees it: where it is and how to walk it, decoded once when a context is. Immutable, for
- * any thread; a walk reads RAM and allocates nothing (Arm ARM, D8.2 to D8.5, aarch64/translation pseudocode).
+ * any thread; a walk reads RAM and allocates nothing (Arm ARM, D8.2 to D8.6, aarch64/translation pseudocode). Whatever
+ * the configuration decides is a mask, a shift or a small array here, so that the loop over the levels decides nothing.
+ *
+ * <p><b>Hardware update</b> (IHI 0070, 3.13; Arm ARM, D8.5). With {@link Builder#accessFlagUpdate} and
+ * {@link Builder#dirtyState} a walk that does not fault changes the leaf that it uses, and only that: by one atomic
+ * compare-and-exchange of the descriptor that it has read. If software or another walk was faster, nothing is stored and
+ * the walk starts again from the root, so that an update never undoes a change by software, never revives an entry that
+ * software has made invalid, and never goes to a table that software has meanwhile taken away. Software that changes
+ * live descriptors with compare-and-exchange likewise loses no update; software that simply writes may lose the flags,
+ * as on silicon. With stage 2, writing the stage 1 descriptor is a write at stage 2: it needs the permission and makes
+ * that page dirty. Stage 1 is updated before its output passes through stage 2, whose fault does not take that back.
  */
 public final class TableWalk {
+    /** Not a result: a descriptor has changed since it was read. */
+    private static final long RETRY = 0;
+    /** Not a result either: the descriptor is as it should be. */
+    private static final long UPDATED = 1;
+    /** Beside the bits of {@link Access}: made by a unit itself, for a table or a structure. */
+    private static final int FOR_TABLE = 1 << 8;
+    /** Bit 7 of a descriptor: AP[2] at stage 1, 1 if clean; S2AP[1] at stage 2, 1 if dirty. */
+    private static final long DIRTY_BIT = 1L << 7;
+    /** In {@link #types}: the shareability is the descriptor's. */
+    private static final long SHAREABILITY_OF_DESCRIPTOR = 1;
+
     private final PhysicalMemory memory;
-    private final boolean stage2;
     private final Granule granule;
-    private final int startLevel;
-    private final int inputBits;
-    private final int outputBits;
-    private final long base;
-    private final boolean upper;
-    private final boolean bigEndian;
-    private final boolean accessFlagFaults;
-    private final boolean hierarchical;
-    private final boolean onePrivilegeLevel;
-    private final boolean wxn;
-    private final boolean pan;
-    private final boolean nonSecureOnly;
-    private final long mair;
     private final TableWalk next;
+    private final Tlb tlb;
+    private final int space;
+
+    /** The RAM around the first table, where others mostly are, too. Set once, without order: it never is a wrong one. */
+    private PhysicalMemory.Window home;
+
+    // Where to go.
+    private final long base;
+    private final boolean baseTooLarge;
+    private final long flip;
+    private final int inputBits;
+    private final int startShift;
+    private final long startMask;
+    private final int pageShift;
+    private final int levelBits;
+    private final long levelMask;
+    private final boolean bigEndian;
+    // How descriptors are read: see AddressFormat.
+    private final long low;
+    private final long high;
+    private final int highShift;
+    private final long blocks;
+    /** Address bits that must be 0. */
+    private final long beyond;
+    // Descriptor bits that must be 1, or else a fault.
+    private final long tableSecurity;
+    private final long leafSecurity;
+    private final long accessFlag;
+    // Descriptor bits that mean something; 0 where they do not.
+    private final long contiguous;
+    private final long notGlobal;
+    private final long hierarchy;
+
+    // Hardware update.
+    private final boolean accessFlagUpdate;
+    private final long dbm;
+    /** What {@link #DIRTY_BIT} is in a dirty descriptor. */
+    private final long dirty;
+
+    /** Permissions, by descriptor bits 54:53 (3:2) and 7:6 (1:0). */
+    private final long[] rights = new long[16];
+    /** Attributes and shareability as {@link Translation} has them, by AttrIndx or MemAttr. */
+    private final long[] types;
+
+    private final boolean protectedTableWalk;
+    private final long stageBit;
 
     private TableWalk(Builder builder) {
         memory = builder.memory;
-        stage2 = builder.stage2;
         granule = builder.granule;
-        startLevel = builder.startLevel;
-        inputBits = builder.inputBits;
-        outputBits = builder.outputBits;
-        upper = builder.upper;
-        bigEndian = builder.bigEndian;
-        accessFlagFaults = builder.accessFlagFaults;
-        hierarchical = builder.hierarchical;
-        onePrivilegeLevel = builder.onePrivilegeLevel;
-        wxn = builder.wxn;
-        pan = builder.pan;
-        nonSecureOnly = builder.nonSecureOnly;
-        mair = builder.mair;
         next = builder.next;
+        tlb = builder.tlb;
+        space = builder.space;
+        bigEndian = builder.bigEndian;
+        inputBits = builder.inputBits;
+        flip = builder.upper ? -1 : 0;
+        pageShift = granule.shift();
+        levelBits = granule.levelBits();
+        levelMask = (1L << levelBits) - 1;
+        startShift = granule.entryShift(builder.startLevel);
+        startMask = (1L << inputBits - startShift) - 1;
+        boolean ds = builder.ds && granule != Granule.KIB_64;
+        AddressFormat format = AddressFormat.of(granule, granule == Granule.KIB_64 ? builder.lpa : ds);
+        low = format.low() & (1L << builder.addressBits) - 1;
+        high = format.high();
+        highShift = format.highShift();
+        blocks = format.blocks();
+        beyond = -1L << builder.outputBits;
         // A table is aligned to its size, and with addresses of 52 bits to 64 bytes at least; lower bits are not part
-        // of
-        // the address (D8.2.5).
-        int tableBits = inputBits - granule.entryShift(startLevel) + 3;
-        base = builder.base & -1L << (outputBits > 48 ? Math.max(tableBits, 6) : tableBits);
+        // of the address (D8.2.5).
+        int tableBits = inputBits - startShift + 3;
+        base = builder.base & -1L << (builder.outputBits > 48 || ds ? Math.max(tableBits, 6) : tableBits);
+        baseTooLarge = (base & beyond) != 0;
+        tableSecurity = builder.nonSecureOnly ? Descriptor.NS_TABLE : 0;
+        leafSecurity = builder.nonSecureOnly ? Descriptor.NS : 0;
+        accessFlagUpdate = builder.accessFlagUpdate;
+        accessFlag = builder.accessFlagFaults && !accessFlagUpdate ? Descriptor.AF : 0;
+        dbm = builder.dirtyState && accessFlagUpdate ? Descriptor.DBM : 0;
+        dirty = builder.stage2 ? DIRTY_BIT : 0;
+        contiguous = builder.contiguous ? Descriptor.CONTIGUOUS : 0;
+        notGlobal = builder.stage2 ? 0 : Descriptor.NG;
+        hierarchy = builder.stage2 || !builder.hierarchical ? 0 : 0xf;
+        for (int i = 0; i < rights.length; i++) {
+            rights[i] = builder.stage2 ? builder.stage2Rights(i) : builder.stage1Rights(i);
+        }
+        types = new long[builder.stage2 ? 16 : 8];
+        for (int i = 0; i < types.length; i++) {
+            int attributes = builder.stage2 ? stage2Attributes(i) : (int) (builder.mair >>> 8 * i) & 0xff;
+            boolean ofDescriptor = !isUncached(attributes) && !ds;
+            types[i] = translation(0, 0, attributes, builder.shareability)
+                    | (ofDescriptor ? SHAREABILITY_OF_DESCRIPTOR : 0);
+        }
+        protectedTableWalk = builder.protectedTableWalk;
+        stageBit = builder.stage2 ? WalkResult.STAGE2 : 0;
     }
 
     /** How a table is walked. What is not set is off, or 0. */
@@ -68,8 +146,19 @@ public final class TableWalk {
         private boolean wxn;
         private boolean pan;
         private boolean nonSecureOnly;
+        private boolean lpa;
+        private boolean ds;
+        private int shareability;
+        private int addressBits = PhysicalMemory.ADDRESS_BITS;
+        private boolean contiguous = true;
+        private boolean accessFlagUpdate;
+        private boolean dirtyState;
+        private boolean xnx;
+        private boolean protectedTableWalk;
         private long mair;
         private TableWalk next;
+        private Tlb tlb;
+        private int space;
 
         private Builder(
                 PhysicalMemory memory, boolean stage2, Granule granule, long base, int inputBits, int outputBits) {
@@ -80,6 +169,7 @@ public final class TableWalk {
             this.inputBits = inputBits;
             this.outputBits = outputBits;
             this.startLevel = granule.stage1StartLevel(inputBits);
+            this.lpa = outputBits > 48;
         }
 
         /** The table translates the upper part of the address space: bits above the input size are ones (TTB1). */
@@ -136,6 +226,73 @@ public final class TableWalk {
             return this;
         }
 
+        /**
+         * Whether descriptors of 64 KiB granules hold address bits 51:48 and blocks exist at level 1 (FEAT_LPA). They do,
+         * unless told otherwise, if the output size is more than 48 bits; an implementation with 52-bit addresses has it
+         * also where the output size is less. Means nothing to other granules.
+         */
+        public Builder lpa(boolean on) {
+            lpa = on;
+            return this;
+        }
+
+        /**
+         * Descriptors of 4 and 16 KiB granules hold address bits 51:48, and blocks are one level larger (FEAT_LPA2 with
+         * TCR.DS or VTCR.DS set). Means nothing to 64 KiB granules.
+         *
+         * @param shareability of all that is mapped, as the descriptors have no room for it: SH0, SH1 or S2SH0
+         */
+        public Builder ds(int shareability) {
+            ds = true;
+            this.shareability = shareability;
+            return this;
+        }
+
+        /**
+         * Descriptors have addresses of this many bits, and what is above in their address fields is ignored, where it
+         * would be checked against the output size otherwise (VMSAv8-32 long descriptors of 40 bits, as in Armv7).
+         */
+        public Builder addressBits(int bits) {
+            addressBits = bits;
+            return this;
+        }
+
+        /**
+         * Whether the Contiguous hint makes translations as large as the group (it does, unless told otherwise). Where
+         * the group would be larger than the input size, the hint is ignored.
+         */
+        public Builder contiguous(boolean on) {
+            contiguous = on;
+            return this;
+        }
+
+        /** The walk sets Access flags, and none faults (HA). */
+        public Builder accessFlagUpdate(boolean on) {
+            accessFlagUpdate = on;
+            return this;
+        }
+
+        /**
+         * Writes make writable-clean leaves, which have {@link Descriptor#DBM}, writable (HD). Nothing without
+         * {@link #accessFlagUpdate}. What was read is not writable in the result until it is dirty.
+         */
+        public Builder dirtyState(boolean on) {
+            dirtyState = on;
+            return this;
+        }
+
+        /** Stage 2 descriptors tell unprivileged and privileged execution apart: XN is bits 54:53 (FEAT_XNX). */
+        public Builder xnx(boolean on) {
+            xnx = on;
+            return this;
+        }
+
+        /** Stage 2: tables of stage 1 must not be in Device memory (S2PTW); a Permission fault at stage 2. */
+        public Builder protectedTableWalk(boolean on) {
+            protectedTableWalk = on;
+            return this;
+        }
+
         /** The eight memory attributes that AttrIndx selects, one byte each. */
         public Builder mair(long attributes) {
             mair = attributes;
@@ -148,9 +305,59 @@ public final class TableWalk {
             return this;
         }
 
+        /**
+         * Of a stage 2: where to keep what it translates for the stage 1 above it, so that the addresses of the same tables
+         * need not be walked for again.
+         *
+         * @param in a TLB that is invalidated with this stage 2
+         * @param as the space in it: the VMID
+         */
+        public Builder cached(Tlb in, int as) {
+            tlb = in;
+            space = as;
+            return this;
+        }
+
         /** The walk. */
         public TableWalk build() {
             return new TableWalk(this);
+        }
+
+        /** Permissions of stage 1 by AP[2:1], PXN and UXN (bits 0 to 3). */
+        private long stage1Rights(int bits) {
+            boolean writable = (bits & 2) == 0;
+            boolean uxn = (bits & 8) != 0;
+            if (onePrivilegeLevel) {
+                boolean executable = !uxn && !(wxn && writable);
+                long all = WalkResult.UR | (writable ? WalkResult.UW : 0) | (executable ? WalkResult.UX : 0);
+                return all | all << 3;
+            }
+            boolean unprivileged = (bits & 1) != 0;
+            boolean pxn = (bits & 4) != 0;
+            long permissions = 0;
+            if (unprivileged) {
+                permissions |= WalkResult.UR | (writable ? WalkResult.UW : 0);
+            }
+            if (!pan || !unprivileged) {
+                permissions |= WalkResult.PR | (writable ? WalkResult.PW : 0);
+            }
+            if (!uxn && !(wxn && unprivileged && writable)) {
+                permissions |= WalkResult.UX;
+            }
+            // What unprivileged software can write is never privileged-executable (D8.4.3).
+            if (!pxn && !(unprivileged && writable) && !(wxn && writable)) {
+                permissions |= WalkResult.PX;
+            }
+            return permissions;
+        }
+
+        /** Permissions of stage 2 by S2AP[1:0] and XN[1:0], of which XN[0] is RES0 without FEAT_XNX (bits 0 to 3). */
+        private long stage2Rights(int bits) {
+            int xn = bits >>> 2 & (xnx ? 3 : 2);
+            return ((bits & 1) != 0 ? WalkResult.UR | WalkResult.PR : 0)
+                    | ((bits & 2) != 0 ? WalkResult.UW | WalkResult.PW : 0)
+                    | (xn <= 1 ? WalkResult.UX : 0)
+                    | (xn == 0 || xn == 3 ? WalkResult.PX : 0);
         }
     }
 
@@ -192,144 +399,203 @@ public final class TableWalk {
      * @return bits of {@link WalkResult}
      */
     public long walk(long input, int access) {
-        long result = lookUp(input, access);
-        if (WalkResult.isFault(result)) {
+        long result;
+        do {
+            result = descend(input, access);
+        } while (result == RETRY);
+        if (next == null || WalkResult.isFault(result)) {
             return result;
         }
-        if (!WalkResult.permits(result, access)) {
-            return fault(WalkResult.Kind.PERMISSION, WalkResult.level(result, granule), input);
-        }
-        if (next == null) {
-            return result;
-        }
-        long ipa = Translation.address(result, input);
-        long second = next.walk(ipa, access);
+        long second = next.through(Translation.address(result, input), access);
         return WalkResult.isFault(second) ? second : combine(result, second);
     }
 
-    private long lookUp(long input, int access) {
-        if ((upper ? ~input : input) >>> inputBits != 0) {
-            return fault(WalkResult.Kind.TRANSLATION, startLevel, input);
+    /**
+     * As {@link #walk}, for an access that the unit itself makes to a structure or table (a stage 2 walk for a CD, say),
+     * which {@link Builder#protectedTableWalk} concerns.
+     */
+    public long walkForTable(long input, int access) {
+        return walk(input, access | FOR_TABLE);
+    }
+
+    /** Translates an address of the stage above. */
+    private long through(long ipa, int access) {
+        if (tlb == null) {
+            return walk(ipa, access);
         }
-        if (base >>> outputBits != 0) {
-            return fault(WalkResult.Kind.ADDRESS_SIZE, startLevel, input);
+        long cached = tlb.lookUp(space, 0, ipa);
+        if (cached != Tlb.MISS && WalkResult.permits(cached, access) && !(refusesDevices(access) && isDevice(cached))) {
+            return cached;
+        }
+        long epoch = tlb.epoch();
+        long result = walk(ipa, access);
+        if (!WalkResult.isFault(result)) {
+            tlb.fill(space, 0, ipa, result, epoch);
+        }
+        return result;
+    }
+
+    private boolean refusesDevices(int access) {
+        return protectedTableWalk && (access & FOR_TABLE) != 0;
+    }
+
+    private static boolean isDevice(long translation) {
+        return Translation.attributes(translation) >>> 4 == 0;
+    }
+
+    private long descend(long input, int access) {
+        int shift = startShift;
+        if ((input ^ flip) >>> inputBits != 0) {
+            return fault(WalkResult.Kind.TRANSLATION, shift, input);
+        }
+        if (baseTooLarge) {
+            return fault(WalkResult.Kind.ADDRESS_SIZE, shift, input);
         }
         long table = base;
-        long restrictions = 0;
-        int level = startLevel;
-        int shift = granule.entryShift(level);
-        long index = input >>> shift & (1L << inputBits - shift) - 1;
+        long tables = 0;
+        long index = input >>> shift & startMask;
+        PhysicalMemory.Window near = home;
         for (; ; ) {
-            long address = table | index << 3;
+            long entry = table + (index << 3);
+            long address = entry;
             if (next != null) {
                 // Table walks are reads; with stage 2 they need read permission there (IHI 0070, 3.3.2).
-                long second = next.walk(address, Access.READ);
+                long second = next.through(entry, Access.READ | FOR_TABLE);
                 if (WalkResult.isFault(second)) {
                     return second | WalkResult.TABLE_WALK;
                 }
-                address = Translation.address(second, address);
+                address = Translation.address(second, entry);
             }
-            if (!memory.isRam(address, 8)) {
-                return WalkResult.fault(WalkResult.Kind.EXTERNAL_ABORT, level, address) | stageBit();
+            if (near == null || !near.holds(address)) {
+                near = memory.window(address);
+                if (home == null) {
+                    home = near;
+                }
+                if (near == null && !memory.isRam(address, 8)) {
+                    return fault(WalkResult.Kind.EXTERNAL_ABORT, shift, address);
+                }
             }
-            long descriptor = memory.read64(address);
-            if (bigEndian) {
-                descriptor = Long.reverseBytes(descriptor);
+            long descriptor = stored(near == null ? memory.read64(address) : near.read64(address));
+            int type = (int) descriptor & 3;
+            if (type == 3 && shift != pageShift) {
+                table = address(descriptor);
+                if ((table & beyond) != 0) {
+                    return fault(WalkResult.Kind.ADDRESS_SIZE, shift, input);
+                }
+                if ((~descriptor & tableSecurity) != 0) {
+                    return fault(WalkResult.Kind.SECURITY, shift, input);
+                }
+                tables |= descriptor;
+                shift -= levelBits;
+                index = input >>> shift & levelMask;
+            } else if (type == 3 || type == 1 && (blocks >>> shift & 1) != 0) {
+                return leaf(input, access, shift, descriptor, tables, entry, address);
+            } else {
+                return fault(WalkResult.Kind.TRANSLATION, shift, input);
             }
-            if ((descriptor & Descriptor.VALID) == 0) {
-                return fault(WalkResult.Kind.TRANSLATION, level, input);
-            }
-            boolean pointsOn = (descriptor & Descriptor.TABLE) != 0;
-            if (level == 3 ? !pointsOn : !pointsOn && !granule.hasBlocks(level)) {
-                return fault(WalkResult.Kind.TRANSLATION, level, input);
-            }
-            if (level == 3 || !pointsOn) {
-                return leaf(input, descriptor, restrictions, level);
-            }
-            table = descriptor & Descriptor.ADDRESS & -granule.bytes();
-            if (table >>> outputBits != 0) {
-                return fault(WalkResult.Kind.ADDRESS_SIZE, level, input);
-            }
-            if (nonSecureOnly && (descriptor & Descriptor.NS_TABLE) == 0) {
-                return fault(WalkResult.Kind.SECURITY, level, input);
-            }
-            restrictions |= descriptor;
-            level++;
-            shift = granule.entryShift(level);
-            index = input >>> shift & (1L << granule.levelBits()) - 1;
         }
     }
 
-    private long leaf(long input, long descriptor, long restrictions, int level) {
-        int shift = granule.entryShift(level);
-        long output = descriptor & Descriptor.ADDRESS & -1L << shift;
-        if (output >>> outputBits != 0) {
-            return fault(WalkResult.Kind.ADDRESS_SIZE, level, input);
+    /**
+     * Reads a leaf.
+     *
+     * @param tables all table descriptors on the way, ored
+     * @param entry where the descriptor is, as stage 1 has it
+     * @param address where it is in RAM
+     */
+    private long leaf(long input, int access, int shift, long descriptor, long tables, long entry, long address) {
+        long output = address(descriptor) & -1L << shift;
+        if ((output & beyond) != 0) {
+            return fault(WalkResult.Kind.ADDRESS_SIZE, shift, input);
         }
-        if (nonSecureOnly && (descriptor & Descriptor.NS) == 0) {
-            return fault(WalkResult.Kind.SECURITY, level, input);
+        if ((~descriptor & leafSecurity) != 0) {
+            return fault(WalkResult.Kind.SECURITY, shift, input);
         }
-        if (accessFlagFaults && (descriptor & Descriptor.AF) == 0) {
-            return fault(WalkResult.Kind.ACCESS_FLAG, level, input);
+        if ((~descriptor & accessFlag) != 0) {
+            return fault(WalkResult.Kind.ACCESS_FLAG, shift, input);
         }
-        long page = output | input & (1L << shift) - 1;
-        int shareability = (int) (descriptor >>> Descriptor.SH_SHIFT) & 3;
-        if (stage2) {
-            int attributes = stage2Attributes((int) (descriptor >>> Descriptor.MEM_ATTR_SHIFT) & 0xf);
-            return translation(page, shift, attributes, shareability) | stage2Permissions(descriptor);
+        // What is writable-clean counts as writable.
+        long writable = (descriptor & dbm) != 0 ? descriptor & ~DIRTY_BIT | dirty : descriptor;
+        long type = types[(int) (descriptor >>> 2) & types.length - 1];
+        long permissions = rights[rightsIndex(writable, tables)];
+        if (!WalkResult.permits(permissions, access) || refusesDevices(access) && isDevice(type)) {
+            return fault(WalkResult.Kind.PERMISSION, shift, input);
         }
-        int index = (int) (descriptor >>> Descriptor.ATTR_INDX_SHIFT) & 7;
-        return translation(page, shift, (int) (mair >>> 8 * index) & 0xff, shareability)
-                | stage1Permissions(descriptor, hierarchical ? restrictions : 0)
-                | ((descriptor & Descriptor.NG) != 0 ? WalkResult.NG : 0);
+        if (accessFlagUpdate) {
+            boolean write = (access & Access.WRITE) != 0;
+            long updated = Descriptor.AF | (write ? writable : descriptor);
+            if (updated != descriptor) {
+                long outcome = update(entry, address, descriptor, updated);
+                if (outcome != UPDATED) {
+                    return outcome;
+                }
+            }
+            if (!write && writable != descriptor) {
+                permissions &= ~WalkResult.WRITES;
+            }
+        }
+        int log2Size = (descriptor & contiguous) != 0 ? contiguousShift(shift) : shift;
+        long offset = (1L << log2Size) - 1;
+        if ((type & SHAREABILITY_OF_DESCRIPTOR) != 0) {
+            type += ((descriptor >>> Descriptor.SH_SHIFT & 3) << 60) - SHAREABILITY_OF_DESCRIPTOR;
+        }
+        return (output & ~offset | input & offset) & -4096
+                | type
+                | permissions
+                | (descriptor & notGlobal) << 62 - 11
+                | log2Size;
     }
 
-    private long stage1Permissions(long descriptor, long tables) {
-        boolean writable = (descriptor & Descriptor.AP_READ_ONLY) == 0 && (tables & Descriptor.AP_TABLE_READ_ONLY) == 0;
-        boolean uxn = (descriptor & Descriptor.UXN) != 0 || (tables & Descriptor.XN_TABLE) != 0;
-        if (onePrivilegeLevel) {
-            boolean executable = !uxn && !(wxn && writable);
-            long all = WalkResult.UR | (writable ? WalkResult.UW : 0) | (executable ? WalkResult.UX : 0);
-            return all | all << 3;
-        }
-        boolean unprivileged =
-                (descriptor & Descriptor.AP_UNPRIVILEGED) != 0 && (tables & Descriptor.AP_TABLE_NO_UNPRIVILEGED) == 0;
-        boolean pxn = (descriptor & Descriptor.PXN) != 0 || (tables & Descriptor.PXN_TABLE) != 0;
-        long permissions = 0;
-        if (unprivileged) {
-            permissions |= WalkResult.UR | (writable ? WalkResult.UW : 0);
-        }
-        if (!pan || !unprivileged) {
-            permissions |= WalkResult.PR | (writable ? WalkResult.PW : 0);
-        }
-        if (!uxn && !(wxn && unprivileged && writable)) {
-            permissions |= WalkResult.UX;
-        }
-        // What unprivileged software can write is never privileged-executable (D8.4.3).
-        if (!pxn && !(unprivileged && writable) && !(wxn && writable)) {
-            permissions |= WalkResult.PX;
-        }
-        return permissions;
+    /** A branch that always goes one way costs less than the bits that few formats have, between two dependent loads. */
+    private long address(long descriptor) {
+        long address = descriptor & low;
+        return high == 0 ? address : address | (descriptor & high) << highShift;
     }
 
-    private static long stage2Permissions(long descriptor) {
-        long permissions = 0;
-        if ((descriptor & Descriptor.S2_READ) != 0) {
-            permissions |= WalkResult.UR | WalkResult.PR;
+    /** Index into {@link #rights} of a leaf, restricted by the tables above it. */
+    private int rightsIndex(long leaf, long tables) {
+        int index = (int) (leaf >>> 6 & 3 | leaf >>> 51 & 0xc);
+        int above = (int) (tables >>> 59 & hierarchy);
+        // PXNTable and XNTable to PXN and UXN; APTable[1] sets AP[2], APTable[0] clears AP[1].
+        return (index | (above & 3) << 2 | above >>> 2 & 2) & ~(above >>> 2 & 1);
+    }
+
+    /** Replaces a leaf in RAM; returns {@link #UPDATED}, {@link #RETRY} or a fault of stage 2. */
+    private long update(long entry, long address, long descriptor, long updated) {
+        if (next != null) {
+            long second = next.through(entry, Access.WRITE | FOR_TABLE);
+            if (WalkResult.isFault(second)) {
+                return second | WalkResult.TABLE_WALK | WalkResult.TABLE_WRITE;
+            }
+            if (Translation.address(second, entry) != address) {
+                return RETRY;
+            }
         }
-        if ((descriptor & Descriptor.S2_WRITE) != 0) {
-            permissions |= WalkResult.UW | WalkResult.PW;
-        }
-        if ((descriptor & Descriptor.UXN) == 0) {
-            permissions |= WalkResult.UX | WalkResult.PX;
-        }
-        return permissions;
+        return memory.compareAndSet64(address, stored(descriptor), stored(updated)) ? UPDATED : RETRY;
+    }
+
+    /** A descriptor in the table's byte order, or back. */
+    private long stored(long descriptor) {
+        return bigEndian ? Long.reverseBytes(descriptor) : descriptor;
+    }
+
+    /** Log2 of the size of a group of contiguous entries, or of one entry if there are no groups. */
+    private int contiguousShift(int shift) {
+        int group = shift + granule.contiguousBits(level(shift));
+        return group <= inputBits ? group : shift;
+    }
+
+    private int level(int shift) {
+        return 3 - (shift - pageShift) / levelBits;
     }
 
     /** Device memory and what is cached nowhere is Outer Shareable, whatever the descriptor says (D8.6). */
     private static long translation(long page, int log2Size, int attributes, int shareability) {
-        boolean uncached = attributes >>> 4 == 0 || attributes == 0x44;
-        return Translation.of(page, log2Size, attributes, uncached ? 2 : shareability);
+        return Translation.of(page, log2Size, attributes, isUncached(attributes) ? 2 : shareability);
+    }
+
+    private static boolean isUncached(int attributes) {
+        return attributes >>> 4 == 0 || attributes == 0x44;
     }
 
     /** A stage 2 MemAttr field as a MAIR byte (Arm ARM, D8.5.5). */
@@ -378,12 +644,8 @@ public final class TableWalk {
         return writeThrough ? first & ~4 : first;
     }
 
-    /** @param input the input address, which is the IPA of a stage 2 */
-    private long fault(WalkResult.Kind kind, int level, long input) {
-        return WalkResult.fault(kind, level, input) | stageBit();
-    }
-
-    private long stageBit() {
-        return stage2 ? WalkResult.STAGE2 : 0;
+    /** @param address the input address, which is the IPA of a stage 2; of an external abort the descriptor's */
+    private long fault(WalkResult.Kind kind, int shift, long address) {
+        return WalkResult.fault(kind, level(shift), address) | stageBit;
     }
 }

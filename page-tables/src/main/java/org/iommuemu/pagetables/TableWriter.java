@@ -41,7 +41,8 @@ public final class TableWriter {
     /** Width of the addresses that a descriptor holds, without FEAT_LPA and FEAT_LPA2. */
     private static final int DESCRIPTOR_BITS = 48;
 
-    private static final long NOT_ATTRIBUTES = Descriptor.ADDRESS | Descriptor.TABLE | Descriptor.VALID;
+    private static final long ADDRESS = 0x0000_ffff_ffff_f000L;
+    private static final long NOT_ATTRIBUTES = ADDRESS | Descriptor.TABLE | Descriptor.VALID;
 
     private final PhysicalMemory memory;
     private final PageAllocator allocator;
@@ -155,7 +156,7 @@ public final class TableWriter {
             }
             if (isLeaf(descriptor, level)) {
                 long offset = (1L << granule.entryShift(level)) - 1;
-                return descriptor & Descriptor.ADDRESS & ~offset | input & offset;
+                return descriptor & ADDRESS & ~offset | input & offset;
             }
             table = address(descriptor);
         }
@@ -301,7 +302,7 @@ public final class TableWriter {
     }
 
     private long address(long descriptor) {
-        return descriptor & Descriptor.ADDRESS & -granule.bytes();
+        return descriptor & ADDRESS & -granule.bytes();
     }
 
     private static boolean isLeaf(long descriptor, int level) {

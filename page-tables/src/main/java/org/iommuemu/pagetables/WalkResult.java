@@ -11,9 +11,10 @@ import org.iommuemu.mmio.Translation;
  * <caption>Layout of a fault</caption>
  * <tr><td>63</td><td>1</td></tr>
  * <tr><td>62:60</td><td>{@link Kind}</td></tr>
- * <tr><td>59:58</td><td>level of the failing step, 0 to 3</td></tr>
- * <tr><td>57</td><td>the fault is at stage 2</td></tr>
- * <tr><td>56</td><td>stage 2 fault of a stage 1 table walk (class TT); otherwise of the input address (IN)</td></tr>
+ * <tr><td>59:57</td><td>level of the failing step, signed: -1 to 3</td></tr>
+ * <tr><td>56</td><td>the fault is at stage 2</td></tr>
+ * <tr><td>55</td><td>stage 2 fault of a stage 1 table walk (class TT); otherwise of the input address (IN)</td></tr>
+ * <tr><td>54</td><td>of these: of a hardware update of the descriptor, which is a write; otherwise of its read</td></tr>
  * <tr><td>51:3</td><td>external abort: physical address of the descriptor; stage 2 fault: the IPA</td></tr>
  * </table>
  */
@@ -37,8 +38,9 @@ public final class WalkResult {
     private static final Kind[] KINDS = Kind.values();
 
     static final long FAULT = 1L << 63;
-    static final long STAGE2 = 1L << 57;
-    static final long TABLE_WALK = 1L << 56;
+    static final long STAGE2 = 1L << 56;
+    static final long TABLE_WALK = 1L << 55;
+    static final long TABLE_WRITE = 1L << 54;
     static final long ADDRESS = 0x000f_ffff_ffff_fff8L;
 
     // Permissions, bits 11:6 of a success: unprivileged and privileged read, write, execute.
@@ -48,6 +50,7 @@ public final class WalkResult {
     static final long PR = 1L << 9;
     static final long PW = 1L << 10;
     static final long PX = 1L << 11;
+    static final long WRITES = UW | PW;
     static final long PERMISSIONS = UR | UW | UX | PR | PW | PX;
 
     /** Bit 62 of a success: not global. */
@@ -56,7 +59,7 @@ public final class WalkResult {
     private WalkResult() {}
 
     static long fault(Kind kind, int level, long address) {
-        return FAULT | (long) kind.ordinal() << 60 | (long) level << 58 | address & ADDRESS;
+        return FAULT | (long) kind.ordinal() << 60 | (level & 7L) << 57 | address & ADDRESS;
     }
 
     /** Whether the walk ended in a fault. */
@@ -69,9 +72,9 @@ public final class WalkResult {
         return KINDS[(int) (fault >>> 60) & 7];
     }
 
-    /** The level of the failing step of a fault, 0 to 3. */
+    /** The level of the failing step of a fault, -1 to 3. */
     public static int level(long fault) {
-        return (int) (fault >>> 58) & 3;
+        return (int) (fault << 4 >> 61);
     }
 
     /** Whether a fault is at stage 2. */
@@ -82,6 +85,11 @@ public final class WalkResult {
     /** Whether a stage 2 fault comes from the address of a stage 1 table. */
     public static boolean isTableWalk(long fault) {
         return (fault & TABLE_WALK) != 0;
+    }
+
+    /** Whether a fault of {@link #isTableWalk} comes from the hardware update of a descriptor, which is a write (TTRnW 0). */
+    public static boolean isTableWrite(long fault) {
+        return (fault & TABLE_WRITE) != 0;
     }
 
     /** Of an external abort the descriptor's physical address, of a stage 2 fault the IPA; bits 2:0 are 0. */
@@ -105,7 +113,7 @@ public final class WalkResult {
     }
 
     /**
-     * The level of the leaf of a success.
+     * The level of the leaf of a success. A group of contiguous entries is smaller than an entry of the level above.
      *
      * @param granule the table's
      */

@@ -31,6 +31,8 @@ class GranuleTest {
 
     @ParameterizedTest
     @CsvSource({
+        "KIB_4,52,-1",
+        "KIB_4,49,-1",
         "KIB_4,48,0",
         "KIB_4,40,0",
         "KIB_4,39,1",
@@ -39,6 +41,7 @@ class GranuleTest {
         "KIB_4,25,2",
         "KIB_4,22,2",
         "KIB_4,21,3",
+        "KIB_16,52,0",
         "KIB_16,48,0",
         "KIB_16,47,1",
         "KIB_16,37,1",
@@ -66,8 +69,33 @@ class GranuleTest {
         }
     }
 
+    @Test
+    void with52BitAddressesBlocksAreOneLevelLarger() {
+        for (Granule granule : Granule.values()) {
+            int first = granule == Granule.KIB_4 ? 0 : 1;
+            for (int level = -1; level <= 3; level++) {
+                assertEquals(level >= first && level <= 2, granule.hasBlocks(level, true));
+            }
+        }
+    }
+
+    @Test
+    void theContiguousHintJoinsWhatTheArchitectureSays() {
+        assertEquals(64L << 10, 1L << Granule.KIB_4.entryShift(3) + Granule.KIB_4.contiguousBits(3));
+        assertEquals(32L << 20, 1L << Granule.KIB_4.entryShift(2) + Granule.KIB_4.contiguousBits(2));
+        assertEquals(16L << 30, 1L << Granule.KIB_4.entryShift(1) + Granule.KIB_4.contiguousBits(1));
+        assertEquals(2L << 20, 1L << Granule.KIB_16.entryShift(3) + Granule.KIB_16.contiguousBits(3));
+        assertEquals(1L << 30, 1L << Granule.KIB_16.entryShift(2) + Granule.KIB_16.contiguousBits(2));
+        assertEquals(2L << 20, 1L << Granule.KIB_64.entryShift(3) + Granule.KIB_64.contiguousBits(3));
+        assertEquals(16L << 30, 1L << Granule.KIB_64.entryShift(2) + Granule.KIB_64.contiguousBits(2));
+        assertEquals(
+                0,
+                Granule.KIB_4.contiguousBits(0) + Granule.KIB_16.contiguousBits(1) + Granule.KIB_64.contiguousBits(1));
+    }
+
     @ParameterizedTest
     @CsvSource({
+        "KIB_4,-1,52,true", "KIB_4,-1,49,true", "KIB_16,-1,52,false", "KIB_4,0,52,true", "KIB_64,1,52,true",
         "KIB_4,0,40,true", "KIB_4,1,40,true", "KIB_4,1,43,true", "KIB_4,1,44,false", "KIB_4,0,39,false",
         "KIB_4,2,34,true", "KIB_4,2,35,false", "KIB_4,2,30,true", "KIB_4,3,25,true", "KIB_4,3,26,false",
         "KIB_4,-1,48,false", "KIB_4,4,13,false", "KIB_16,1,48,true", "KIB_16,2,40,true", "KIB_16,2,41,false",

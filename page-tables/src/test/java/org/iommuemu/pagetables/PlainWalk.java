@@ -51,6 +51,7 @@ final class PlainWalk {
             int level,
             boolean stage2,
             boolean tableWalk,
+            boolean tableWrite,
             long faultAddress,
             long address,
             int log2Size,
@@ -75,6 +76,22 @@ final class PlainWalk {
         boolean wxn;
         boolean pan;
         boolean nonSecureOnly;
+        /** FEAT_LPA, of a 64 KiB granule. */
+        boolean lpa;
+        /** FEAT_LPA2, of other granules, and the shareability that goes with it. */
+        boolean ds;
+
+        int shareability;
+        /** Address bits from here on are ignored, where descriptors have 48. */
+        int addressBits = 48;
+
+        boolean contiguousIgnored;
+        /** Hardware update of the Access flag, and of the dirty state. */
+        boolean ha;
+
+        boolean hd;
+        boolean xnx;
+        boolean ptw;
         final int[] mair = new int[8];
         /** The stage 2 of a stage 1, or null. */
         Stage over;
@@ -83,6 +100,8 @@ final class PlainWalk {
     /** What is at an address: the eight bytes as a little-endian number, or null where nothing answers. */
     interface Memory {
         Long read(long address, Stage stage, int level);
+
+        void write(long address, long value);
     }
 
     /** A stage's own result, before it is combined with another. */
@@ -95,9 +114,11 @@ final class PlainWalk {
         final int level;
         final boolean stage2;
         boolean tableWalk;
+        boolean tableWrite;
         final long address;
 
         Fault(Cause cause, int level, boolean stage2, long address) {
+            super(null, null, false, false);
             this.cause = cause;
             this.level = level;
             this.stage2 = stage2;
@@ -120,14 +141,15 @@ final class PlainWalk {
         try {
             // Writes are never instruction fetches.
             boolean fetch = instruction && !write;
-            Leaf leaf = translateOneStage(first, input, privileged, write, fetch);
+            Leaf leaf = translateOneStage(first, input, privileged, write, fetch, false);
             if (first.over != null) {
-                Leaf below = translateOneStage(first.over, leaf.output, privileged, write, fetch);
+                Leaf below = translateOneStage(first.over, leaf.output, privileged, write, fetch, false);
                 leaf = combine(leaf, below);
             }
             return new Outcome(
                     null,
                     0,
+                    false,
                     false,
                     false,
                     0,
@@ -138,11 +160,23 @@ final class PlainWalk {
                     effectiveShareability(leaf.attributes, leaf.shareability),
                     leaf.notGlobal);
         } catch (Fault f) {
-            return new Outcome(f.cause, f.level, f.stage2, f.tableWalk, f.address, 0, 0, Set.of(), 0, 0, false);
+            return new Outcome(
+                    f.cause, f.level, f.stage2, f.tableWalk, f.tableWrite, f.address, 0, 0, Set.of(), 0, 0, false);
         }
     }
 
-    private Leaf translateOneStage(Stage s, long input, boolean privileged, boolean write, boolean fetch) throws Fault {
+    private Leaf translateOneStage(
+            Stage s, long input, boolean privileged, boolean write, boolean fetch, boolean forTable) throws Fault {
+        Leaf leaf;
+        do {
+            leaf = tryToTranslate(s, input, privileged, write, fetch, forTable);
+        } while (leaf == null);
+        return leaf;
+    }
+
+    /** Returns null if the descriptor is no longer what it was when it is to be updated. */
+    private Leaf tryToTranslate(Stage s, long input, boolean privileged, boolean write, boolean fetch, boolean forTable)
+            throws Fault {
         // The input must lie in the half that the table translates: all bits above its size alike.
         for (int bit = s.inputBits; bit < 64; bit++) {
             if (bit(input, bit) != s.upper) {
@@ -156,8 +190,8 @@ final class PlainWalk {
         for (int bit = lowest; bit < s.inputBits; bit++) {
             entries = entries * 2;
         }
-        int alignment = entries * 8;
-        if (s.outputBits > 48 && alignment < 64) {
+        long alignment = entries * 8L;
+        if ((s.outputBits > 48 || s.ds) && alignment < 64) {
             alignment = 64;
         }
         long table = s.base / alignment * alignment;
@@ -171,10 +205,11 @@ final class PlainWalk {
         for (int level = s.startLevel; true; level++) {
             lowest = s.pageBits + (3 - level) * bitsPerLevel;
             int highest = level == s.startLevel ? s.inputBits - 1 : lowest + bitsPerLevel - 1;
-            long address = table + bits(input, highest, lowest) * 8;
+            long entry = table + bits(input, highest, lowest) * 8;
+            long address = entry;
             if (s.over != null) {
                 try {
-                    address = translateOneStage(s.over, address, false, false, false).output;
+                    address = translateOneStage(s.over, entry, false, false, false, true).output;
                 } catch (Fault f) {
                     f.tableWalk = true;
                     throw f;
@@ -188,14 +223,19 @@ final class PlainWalk {
             boolean valid = bit(descriptor, 0);
             boolean bit1 = bit(descriptor, 1);
             boolean isPage = level == 3 && bit1;
-            boolean blocksHere = level == 2 || level == 1 && s.pageBits == 12;
+            boolean blocksHere =
+                    switch (s.pageBits) {
+                        case 12 -> level == 0 && s.ds || level == 1 || level == 2;
+                        case 14 -> level == 1 && s.ds || level == 2;
+                        default -> level == 1 && s.lpa || level == 2;
+                    };
             boolean isBlock = level != 3 && !bit1 && blocksHere;
             boolean isTable = level != 3 && bit1;
             if (!valid || !isPage && !isBlock && !isTable) {
                 throw new Fault(Cause.TRANSLATION, level, s.second, input);
             }
             if (isTable) {
-                table = bits(descriptor, 47, s.pageBits) * power(s.pageBits);
+                table = address(s, descriptor, s.pageBits);
                 if (tooLarge(table, s.outputBits)) {
                     throw new Fault(Cause.ADDRESS_SIZE, level, s.second, input);
                 }
@@ -210,21 +250,24 @@ final class PlainWalk {
                 }
                 continue;
             }
-            long base = bits(descriptor, 47, lowest) * power(lowest);
+            long base = address(s, descriptor, lowest);
             if (tooLarge(base, s.outputBits)) {
                 throw new Fault(Cause.ADDRESS_SIZE, level, s.second, input);
             }
             if (s.nonSecureOnly && !bit(descriptor, 5)) {
                 throw new Fault(Cause.SECURITY, level, s.second, input);
             }
-            if (!s.accessFlagDisabled && !bit(descriptor, 10)) {
+            if (!s.accessFlagDisabled && !s.ha && !bit(descriptor, 10)) {
                 throw new Fault(Cause.ACCESS_FLAG, level, s.second, input);
             }
+            // With hardware update of dirty state, DBM stands for write permission.
+            boolean clean = s.ha && s.hd && bit(descriptor, 51) && bit(descriptor, 7) != s.second;
+            long effective = clean ? s.second ? descriptor + power(7) : descriptor - power(7) : descriptor;
             Set<Right> rights = s.second
-                    ? stage2Rights(descriptor)
+                    ? stage2Rights(s, effective)
                     : stage1Rights(
                             s,
-                            descriptor,
+                            effective,
                             tablesForbidUser,
                             tablesForbidWrites,
                             tablesForbidUserExecute,
@@ -240,17 +283,69 @@ final class PlainWalk {
             Attributes attributes = s.second
                     ? decodeMemAttr((int) bits(descriptor, 5, 2))
                     : decodeMair(s.mair[(int) bits(descriptor, 4, 2)]);
-            if (bits(descriptor, 9, 8) == 1) {
+            if (s.ptw && forTable && attributes.type == Type.DEVICE) {
+                throw new Fault(Cause.PERMISSION, level, s.second, input);
+            }
+            int shareability = s.ds ? s.shareability : (int) bits(descriptor, 9, 8);
+            if (shareability == 1) {
                 throw new Reserved();
             }
+            if (s.ha) {
+                long updated = write ? effective : descriptor;
+                if (!bit(updated, 10)) {
+                    updated = updated + power(10);
+                }
+                if (updated != descriptor) {
+                    if (s.over != null) {
+                        try {
+                            translateOneStage(s.over, entry, false, true, false, true);
+                        } catch (Fault f) {
+                            f.tableWalk = true;
+                            f.tableWrite = true;
+                            throw f;
+                        }
+                    }
+                    if (!memory.read(address, s, level).equals(read)) {
+                        return null;
+                    }
+                    memory.write(address, s.bigEndian ? swapped(updated) : updated);
+                }
+            }
+            if (clean && !write) {
+                rights.remove(Right.USER_WRITE);
+                rights.remove(Right.KERNEL_WRITE);
+            }
+            int size = lowest;
+            if (bit(descriptor, 52) && !s.contiguousIgnored && lowest + groupBits(s, level) <= s.inputBits) {
+                size = lowest + groupBits(s, level);
+            }
             return new Leaf(
-                    base + bits(input, lowest - 1, 0),
-                    lowest,
+                    base / power(size) * power(size) + bits(input, size - 1, 0),
+                    size,
                     rights,
                     attributes,
-                    (int) bits(descriptor, 9, 8),
+                    shareability,
                     !s.second && bit(descriptor, 11));
         }
+    }
+
+    private static long address(Stage s, long descriptor, int lowest) {
+        if (s.ds) {
+            return bits(descriptor, 9, 8) * power(50) + bits(descriptor, 49, lowest) * power(lowest);
+        }
+        long address = bits(descriptor, s.addressBits - 1, lowest) * power(lowest);
+        return s.lpa ? bits(descriptor, 15, 12) * power(48) + address : address;
+    }
+
+    /** 16 entries of 4 KiB granules; 32, at level 3 128, of 16 KiB; 32 of 64 KiB. */
+    private static int groupBits(Stage s, int level) {
+        if (s.pageBits == 12) {
+            return level == 1 || level == 2 || level == 3 ? 4 : 0;
+        }
+        if (s.pageBits == 14) {
+            return level == 2 ? 5 : level == 3 ? 7 : 0;
+        }
+        return level == 2 || level == 3 ? 5 : 0;
     }
 
     private static Set<Right> stage1Rights(
@@ -297,14 +392,34 @@ final class PlainWalk {
         return rights;
     }
 
-    private static Set<Right> stage2Rights(long leaf) {
+    private static Set<Right> stage2Rights(Stage s, long leaf) {
+        boolean userExecute;
+        boolean kernelExecute;
+        switch ((int) bits(leaf, 54, 53)) {
+            case 0 -> {
+                userExecute = true;
+                kernelExecute = true;
+            }
+            case 1 -> {
+                userExecute = true;
+                kernelExecute = !s.xnx;
+            }
+            case 2 -> {
+                userExecute = false;
+                kernelExecute = false;
+            }
+            default -> {
+                userExecute = false;
+                kernelExecute = s.xnx;
+            }
+        }
         Set<Right> rights = EnumSet.noneOf(Right.class);
         put(rights, Right.USER_READ, bit(leaf, 6));
         put(rights, Right.KERNEL_READ, bit(leaf, 6));
         put(rights, Right.USER_WRITE, bit(leaf, 7));
         put(rights, Right.KERNEL_WRITE, bit(leaf, 7));
-        put(rights, Right.USER_EXECUTE, !bit(leaf, 54));
-        put(rights, Right.KERNEL_EXECUTE, !bit(leaf, 54));
+        put(rights, Right.USER_EXECUTE, userExecute);
+        put(rights, Right.KERNEL_EXECUTE, kernelExecute);
         return rights;
     }
 

@@ -215,4 +215,270 @@ class TableWalkTest {
             assertEquals(c[1], Translation.shareability(result), Integer.toHexString(c[0]));
         }
     }
+
+    // 52-bit addresses
+
+    @Test
+    void lpaPutsAddressBits51To48IntoDescriptorBits15To12() {
+        memory.write64(RAM + 0x10000, 0x5_0000L | 0xaL << 12 | USER | TABLE);
+        memory.write64(RAM + 0x10008, 0x5_0000L | 0xaL << 12 | USER | TABLE);
+        TableWalk.Builder builder = TableWalk.stage1(memory, Granule.KIB_64, RAM + 0x10000, 29, 52);
+        assertEquals(0xa_0000_0005_1234L, Translation.address(builder.build().walk(0x1234, Access.READ), 0x1234));
+        assertEquals(0x5_1234L, Translation.address(builder.lpa(false).build().walk(0x1234, Access.READ), 0x1234));
+        // Bits above the output size: of a smaller size that an implementation with LPA is told to use.
+        TableWalk.Builder smaller = TableWalk.stage1(memory, Granule.KIB_64, RAM + 0x10000, 29, 48);
+        assertFalse(WalkResult.isFault(smaller.build().walk(0, Access.READ)));
+        assertFault(
+                Kind.ADDRESS_SIZE, 3, false, false, smaller.lpa(true).build().walk(0, Access.READ));
+    }
+
+    @Test
+    void lpaHasBlocksOf4TibWith64KibGranules() {
+        memory.write64(RAM + 0x10000, 3L << 42 | USER | BLOCK);
+        TableWalk.Builder builder = TableWalk.stage1(memory, Granule.KIB_64, RAM + 0x10000, 44, 52);
+        long result = builder.build().walk(0x12_3456_7000L, Access.READ);
+        assertEquals((3L << 42) + 0x12_3456_7000L, Translation.address(result, 0));
+        assertEquals(42, Translation.log2Size(result));
+        assertFault(
+                Kind.TRANSLATION, 1, false, false, builder.lpa(false).build().walk(0, Access.READ));
+    }
+
+    @Test
+    void dsPutsAddressBits51To50IntoTheShareabilityFieldWhichTheConfigurationReplaces() {
+        long page = 0x000a_8765_4321_0000L;
+        long inDescriptor = page & 0x0003_ffff_ffff_f000L | page >>> 50 << 8;
+        memory.write64(ROOT, inDescriptor | Descriptor.AF | Descriptor.AP_UNPRIVILEGED | TABLE);
+        long result = TableWalk.stage1(memory, Granule.KIB_4, ROOT, 21, 52)
+                .mair(0xff)
+                .ds(3)
+                .build()
+                .walk(0x12, Access.READ);
+        assertEquals(page | 0x12, Translation.address(result, 0x12));
+        assertEquals(3, Translation.shareability(result));
+    }
+
+    @Test
+    void dsStartsAtLevelMinus1WhichFaultsTell() {
+        TableWalk walk =
+                TableWalk.stage1(memory, Granule.KIB_4, ROOT, 52, 52).ds(0).build();
+        assertFault(Kind.TRANSLATION, -1, false, false, walk.walk(0, Access.READ));
+        memory.write64(ROOT + 8, RAM + 0x2000 | TABLE);
+        assertFault(Kind.TRANSLATION, 0, false, false, walk.walk(1L << 48, Access.READ));
+        memory.write64(RAM + 0x2000 + 16, 4L << 39 | USER & ~(3L << 8) | BLOCK);
+        long input = 1L << 48 | 2L << 39 | 0x1234_5000L;
+        long result = walk.walk(input, Access.READ);
+        assertEquals(4L << 39 | 0x1234_5000L, Translation.address(result, 0), "a block of 512 GiB");
+        assertEquals(0, WalkResult.level(result, Granule.KIB_4));
+        assertFault(Kind.TRANSLATION, -1, false, false, walk.walk(1L << 52, Access.READ));
+        TableWalk second =
+                TableWalk.stage2(memory, Granule.KIB_4, ROOT, 52, 52, -1).ds(0).build();
+        assertFault(Kind.TRANSLATION, -1, true, false, second.walk(0, Access.READ));
+        TableWalk large = TableWalk.stage2(memory, Granule.KIB_16, RAM + 0x4000, 40, 52, 1)
+                .ds(0)
+                .build();
+        memory.write64(RAM + 0x4000 + 8, 1L << 36 | Descriptor.STAGE2_RAM & ~(3L << 8) | BLOCK);
+        assertEquals(36, Translation.log2Size(large.walk(1L << 36, Access.READ)));
+    }
+
+    // Contiguous hint
+
+    @Test
+    void aContiguousGroupIsOneTranslation() {
+        for (int i = 16; i < 32; i++) {
+            memory.write64(ROOT + 8 * i, 0x7654_0000L + 0x1000 * (i - 16) | USER | TABLE | Descriptor.CONTIGUOUS);
+        }
+        TableWalk.Builder builder = TableWalk.stage1(memory, Granule.KIB_4, ROOT, 21, 48);
+        long input = 0x1_7abc;
+        long result = builder.build().walk(input, Access.READ);
+        assertEquals(0x7654_7abcL, Translation.address(result, input));
+        assertEquals(16, Translation.log2Size(result));
+        assertEquals(3, WalkResult.level(result, Granule.KIB_4));
+        result = builder.contiguous(false).build().walk(input, Access.READ);
+        assertEquals(0x7654_7abcL, Translation.address(result, input));
+        assertEquals(12, Translation.log2Size(result));
+    }
+
+    @Test
+    void aGroupBeyondTheInputSizeIsNone() {
+        memory.write64(ROOT, 0x4000_0000L | USER | BLOCK | Descriptor.CONTIGUOUS);
+        TableWalk walk = TableWalk.stage1(memory, Granule.KIB_4, ROOT, 33, 48).build();
+        assertEquals(30, Translation.log2Size(walk.walk(0, Access.READ)));
+    }
+
+    // Hardware update
+
+    private static final long CLEAN = Descriptor.AP_READ_ONLY | Descriptor.DBM;
+
+    @Test
+    void anAccessSetsTheAccessFlagAndAFaultDoesNot() {
+        long old = PAGE | USER & ~Descriptor.AF | Descriptor.AP_READ_ONLY | TABLE;
+        TableWalk.Builder builder = onePage(old).accessFlagFaults(false);
+        builder.build().walk(0, Access.READ);
+        assertEquals(old, memory.read64(ROOT), "not asked for");
+        TableWalk walk = builder.accessFlagFaults(true).accessFlagUpdate(true).build();
+        assertFault(Kind.PERMISSION, 3, false, false, walk.walk(0, Access.WRITE));
+        assertEquals(old, memory.read64(ROOT));
+        assertFalse(WalkResult.isFault(walk.walk(0, Access.READ)));
+        assertEquals(old | Descriptor.AF, memory.read64(ROOT));
+    }
+
+    @Test
+    void aWriteMakesWhatIsWritableCleanDirtyAndAReadDoesNot() {
+        long clean = PAGE | USER | CLEAN | TABLE;
+        TableWalk.Builder builder = onePage(clean).accessFlagUpdate(true);
+        assertFault(Kind.PERMISSION, 3, false, false, builder.build().walk(0, Access.WRITE));
+        TableWalk walk = builder.dirtyState(true).build();
+        long result = walk.walk(0, Access.READ);
+        assertFalse(WalkResult.permits(result, Access.WRITE), "a TLB must not hide the first write");
+        assertEquals(clean, memory.read64(ROOT));
+        result = walk.walk(0, Access.WRITE);
+        assertTrue(WalkResult.permits(result, Access.WRITE | Access.PRIVILEGED));
+        assertEquals(clean & ~Descriptor.AP_READ_ONLY, memory.read64(ROOT));
+        memory.write64(ROOT, Long.reverseBytes(clean));
+        builder.bigEndian(true).build().walk(0, Access.WRITE);
+        assertEquals(clean & ~Descriptor.AP_READ_ONLY, Long.reverseBytes(memory.read64(ROOT)));
+    }
+
+    @Test
+    void tablesThatForbidWritesAlsoForbidToMakeDirty() {
+        long clean = PAGE | USER | CLEAN | TABLE;
+        memory.write64(RAM + 0x2000, clean);
+        memory.write64(ROOT, RAM + 0x2000 | TABLE | Descriptor.AP_TABLE_READ_ONLY);
+        TableWalk walk = TableWalk.stage1(memory, Granule.KIB_4, ROOT, 30, 48)
+                .accessFlagUpdate(true)
+                .dirtyState(true)
+                .build();
+        assertFault(Kind.PERMISSION, 3, false, false, walk.walk(0, Access.WRITE));
+        assertEquals(clean, memory.read64(RAM + 0x2000));
+    }
+
+    @Test
+    void updatingAStage1DescriptorIsAWriteAtStage2() {
+        long s2 = RAM + 0x10000;
+        long old = 0x5000 | USER & ~Descriptor.AF | TABLE;
+        memory.write64(ROOT, old);
+        long table = RAM + 0x1000 | Descriptor.STAGE2_RAM & ~Descriptor.S2_WRITE | TABLE;
+        memory.write64(s2 + 8, table);
+        memory.write64(s2 + 8 * 5, RAM + 0x5000 | Descriptor.STAGE2_RAM | TABLE);
+        TableWalk second = TableWalk.stage2(memory, Granule.KIB_4, s2, 21, 48, 3)
+                .accessFlagUpdate(true)
+                .dirtyState(true)
+                .build();
+        TableWalk walk = TableWalk.stage1(memory, Granule.KIB_4, 0x1000, 21, 48)
+                .accessFlagUpdate(true)
+                .over(second)
+                .build();
+        long result = walk.walk(0, Access.READ);
+        assertFault(Kind.PERMISSION, 3, true, true, result);
+        assertTrue(WalkResult.isTableWrite(result));
+        assertEquals(0x1000, WalkResult.address(result));
+        assertEquals(old, memory.read64(ROOT));
+        memory.write64(s2 + 8, table | Descriptor.DBM);
+        assertFalse(WalkResult.isFault(walk.walk(0, Access.READ)));
+        assertEquals(old | Descriptor.AF, memory.read64(ROOT));
+        assertEquals(table | Descriptor.DBM | Descriptor.S2_WRITE, memory.read64(s2 + 8), "its page is dirty");
+        memory.write64(s2 + 8, table & ~Descriptor.S2_READ);
+        assertFalse(WalkResult.isTableWrite(walk.walk(0, Access.READ)));
+    }
+
+    @Test
+    void softwareAndHardwareLoseNoUpdateOfOneDescriptor() throws InterruptedException {
+        // Software cleans, clears AF and counts in the address bits; hardware sets AF and makes dirty.
+        long counted = 1L << 12;
+        memory.write64(ROOT, USER | CLEAN | TABLE);
+        TableWalk walk = TableWalk.stage1(memory, Granule.KIB_4, ROOT, 21, 48)
+                .accessFlagUpdate(true)
+                .dirtyState(true)
+                .build();
+        int rounds = 100_000;
+        java.util.concurrent.atomic.AtomicBoolean done = new java.util.concurrent.atomic.AtomicBoolean();
+        java.util.concurrent.atomic.AtomicBoolean failed = new java.util.concurrent.atomic.AtomicBoolean();
+        Thread[] masters = new Thread[2];
+        for (int i = 0; i < masters.length; i++) {
+            masters[i] = new Thread(() -> {
+                while (!done.get()) {
+                    failed.compareAndSet(false, !WalkResult.permits(walk.walk(0, Access.WRITE), Access.WRITE));
+                }
+            });
+            masters[i].start();
+        }
+        for (int i = 0; i < rounds; i++) {
+            long old;
+            do {
+                old = memory.read64(ROOT);
+            } while (!memory.compareAndSet64(
+                    ROOT, old, (old | Descriptor.AP_READ_ONLY) + counted & ~(i % 2 == 0 ? Descriptor.AF : 0)));
+        }
+        done.set(true);
+        for (Thread master : masters) {
+            master.join();
+        }
+        walk.walk(0, Access.WRITE);
+        assertFalse(failed.get());
+        assertEquals(rounds * counted | USER | Descriptor.DBM | TABLE, memory.read64(ROOT));
+    }
+
+    // Stage 2
+
+    @Test
+    void xnxTellsUnprivilegedAndPrivilegedExecutionApart() {
+        int user = Access.INSTRUCTION;
+        int kernel = Access.INSTRUCTION | Access.PRIVILEGED;
+        boolean[][] may = {{true, true}, {true, false}, {false, false}, {false, true}};
+        for (int xn = 0; xn < 4; xn++) {
+            memory.write64(ROOT, PAGE | Descriptor.STAGE2_RAM | TABLE | (long) xn << 53);
+            TableWalk.Builder builder = TableWalk.stage2(memory, Granule.KIB_4, ROOT, 21, 48, 3);
+            TableWalk with = builder.xnx(true).build();
+            assertEquals(may[xn][0], !WalkResult.isFault(with.walk(0, user)), "XN " + xn);
+            assertEquals(may[xn][1], !WalkResult.isFault(with.walk(0, kernel)), "XN " + xn);
+            TableWalk without = builder.xnx(false).build();
+            assertEquals(xn < 2, !WalkResult.isFault(without.walk(0, user)), "XN " + xn);
+            assertEquals(xn < 2, !WalkResult.isFault(without.walk(0, kernel)), "XN " + xn);
+        }
+    }
+
+    @Test
+    void stage1TablesInDeviceMemoryFaultWithS2Ptw() {
+        memory.write64(ROOT, 0x1000 | USER | TABLE);
+        memory.write64(
+                RAM + 0x10008,
+                RAM + 0x1000
+                        | Descriptor.STAGE2_RAM & ~Descriptor.MEM_ATTR_NORMAL
+                        | Descriptor.MEM_ATTR_DEVICE
+                        | TABLE);
+        TableWalk.Builder second = TableWalk.stage2(memory, Granule.KIB_4, RAM + 0x10000, 21, 48, 3);
+        TableWalk.Builder first = TableWalk.stage1(memory, Granule.KIB_4, 0x1000, 21, 48);
+        assertFalse(WalkResult.isFault(first.over(second.build()).build().walk(0, Access.READ)));
+        TableWalk strict = second.protectedTableWalk(true).build();
+        assertFault(Kind.PERMISSION, 3, true, true, first.over(strict).build().walk(0, Access.READ));
+        assertFalse(WalkResult.isFault(strict.walk(0x1000, Access.READ)), "clients may");
+        assertFault(Kind.PERMISSION, 3, true, false, strict.walkForTable(0x1000, Access.READ));
+    }
+
+    // VMSAv8-32 long descriptors: the same format with 32 bits of input
+
+    @Test
+    void aLongDescriptorTableFor32BitsHasARootOfFourEntries() {
+        long root = RAM + 0x1060;
+        TableWalk walk = TableWalk.stage1(memory, Granule.KIB_4, root, 32, 40).build();
+        for (long i = 0; i < 4; i++) {
+            memory.write64(root + 8 * i, i + 1 << 30 | USER | BLOCK);
+            long input = i << 30 | 0x123_4567;
+            assertEquals(i + 1 << 30 | 0x123_4567, Translation.address(walk.walk(input, Access.READ), input));
+        }
+        assertFault(Kind.TRANSLATION, 1, false, false, walk.walk(1L << 32, Access.READ));
+        TableWalk second =
+                TableWalk.stage2(memory, Granule.KIB_4, root, 32, 40, 1).build();
+        memory.write64(root + 24, 1L << 30 | Descriptor.STAGE2_RAM | BLOCK);
+        assertEquals(1L << 30 | 5, Translation.address(second.walk(3L << 30 | 5, Access.WRITE), 3L << 30 | 5));
+    }
+
+    @Test
+    void bitsAbove39OfALongDescriptorAreAnAddressSizeFaultInArmv8AndIgnoredInArmv7() {
+        memory.write64(ROOT, RAM + 0x2000 | 0xffL << 40 | TABLE);
+        memory.write64(RAM + 0x2000, PAGE | 0xffL << 40 | USER | TABLE);
+        TableWalk.Builder builder = TableWalk.stage1(memory, Granule.KIB_4, ROOT, 30, 40);
+        assertFault(Kind.ADDRESS_SIZE, 2, false, false, builder.build().walk(0, Access.READ));
+        assertEquals(PAGE, Translation.address(builder.addressBits(40).build().walk(0, Access.READ), 0));
+    }
 }

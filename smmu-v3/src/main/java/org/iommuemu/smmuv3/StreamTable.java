@@ -96,7 +96,7 @@ final class StreamTable {
         }
         Configuration.Overrides overrides = ste.overrides(features);
         Transaction transaction = arrived.as(overrides.apply(arrived.access()));
-        TableWalk stage2 = ste.stage2() ? ste.stage2Walk(memory, features) : null;
+        TableWalk stage2 = ste.stage2() ? ste.stage2Walk(memory, features, tlbs.stage2()) : null;
         if (!ste.stage1()) {
             // A SubstreamID selects a CD; without stage 1 there is none (3.9, 7.3.9).
             return transaction.hasSubstream()
@@ -205,7 +205,7 @@ final class StreamTable {
     private Fetch fetch(Transaction transaction, StreamTableEntry ste, TableWalk stage2, long address, int count) {
         long physical = address;
         if (stage2 != null) {
-            long result = stage2.walk(address, Access.READ);
+            long result = stage2.walkForTable(address, Access.READ);
             if (WalkResult.isFault(result)) {
                 boolean recorded = ste.s2R() || WalkResult.kind(result) == WalkResult.Kind.EXTERNAL_ABORT;
                 Event event = Event.walk(transaction, Event.FaultClass.CD, result);

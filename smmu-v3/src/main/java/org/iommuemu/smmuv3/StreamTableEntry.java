@@ -3,6 +3,7 @@ package org.iommuemu.smmuv3;
 import org.iommuemu.mmio.PhysicalMemory;
 import org.iommuemu.pagetables.Granule;
 import org.iommuemu.pagetables.TableWalk;
+import org.iommuemu.pagetables.Tlb;
 
 /**
  * A Stream Table Entry: 64 bytes, its bits and which of them are ILLEGAL (IHI 0070, 5.2).
@@ -135,6 +136,10 @@ record StreamTableEntry(long[] words) {
         return bit(181);
     }
 
+    private boolean s2Ptw() {
+        return bit(182);
+    }
+
     private boolean s2HdOrHa() {
         return bits(184, 183) != 0;
     }
@@ -166,12 +171,18 @@ record StreamTableEntry(long[] words) {
         return (s2Tg() == Granule.KIB_4 ? 2 : 3) - s2Sl0();
     }
 
-    /** The stage 2 walk of a legal STE. */
-    TableWalk stage2Walk(PhysicalMemory memory, SmmuFeatures features) {
+    /**
+     * The stage 2 walk of a legal STE.
+     *
+     * @param tlb of stage 2 alone, by VMID
+     */
+    TableWalk stage2Walk(PhysicalMemory memory, SmmuFeatures features, Tlb tlb) {
         int outputBits = features.effectiveAddressSize(s2Ps());
         return TableWalk.stage2(memory, s2Tg(), s2Ttb(), 64 - s2T0Sz(), outputBits, s2StartLevel())
                 .bigEndian(s2Endi())
                 .accessFlagFaults(!s2Affd())
+                .protectedTableWalk(s2Ptw())
+                .cached(tlb, s2Vmid())
                 .build();
     }
 

@@ -33,6 +33,7 @@ import org.iommuemu.pagetables.TableWriter;
 import org.junit.jupiter.api.Test;
 import org.junit.jupiter.params.ParameterizedTest;
 import org.junit.jupiter.params.provider.CsvSource;
+import org.junit.jupiter.params.provider.ValueSource;
 
 class SmmuTest {
     private static final int DEVICE = 8;
@@ -212,6 +213,42 @@ class SmmuTest {
         assertEquals(F_PERMISSION, TestBoard.type(event));
         assertEquals(CLASS_TT, TestBoard.faultClass(event));
         assertEquals(1, event[1] >>> 44 & 1, "TTRnW");
+    }
+
+    @ParameterizedTest
+    @ValueSource(booleans = {false, true})
+    void s2ptwRefusesStage1TablesInDeviceMemory(boolean s2ptw) {
+        board.enabled();
+        Nested nested = new Nested(1, 2);
+        long root = nested.stage1.root();
+        nested.stage2.unmap(root, 4096);
+        long device = Descriptor.STAGE2_RAM & ~Descriptor.MEM_ATTR_NORMAL | Descriptor.MEM_ATTR_DEVICE;
+        nested.stage2.map(root, root, 4096, device);
+        long[] ste = TestBoard.nested(1, nested.cd, nested.stage2);
+        ste[2] |= s2ptw ? 1L << 54 : 0;
+        board.stream(DEVICE, ste);
+        assertEquals(s2ptw ? Response.ABORT : Response.OK, board.dmaRead(DEVICE, IOVA));
+        if (s2ptw) {
+            long[] event = board.event();
+            assertEquals(F_PERMISSION, TestBoard.type(event));
+            assertTrue(TestBoard.isStage2(event));
+            assertEquals(CLASS_TT, TestBoard.faultClass(event));
+        }
+    }
+
+    @Test
+    void theStage2OfATableAddressIsCachedUntilItsIpaIsInvalidated() {
+        board.enabled();
+        Nested nested = new Nested(1, 2);
+        nested.stage1.map(IOVA + 4096, nested.ipa, 4096, STAGE1_RW);
+        assertEquals(Response.OK, board.dmaRead(DEVICE, IOVA));
+        nested.stage2.unmap(nested.stage1.root(), 4096);
+        assertEquals(Response.OK, board.dmaRead(DEVICE, IOVA + 4096), "another address, the same tables");
+        board.command(0x2a | 1L << 32, nested.stage1.root()); // CMD_TLBI_S2_IPA
+        board.command(0x10 | 1L << 32, 0); // CMD_TLBI_NH_ALL
+        board.sync();
+        assertEquals(Response.ABORT, board.dmaRead(DEVICE, IOVA + 4096));
+        assertEquals(CLASS_TT, TestBoard.faultClass(board.event()));
     }
 
     @Test
