@@ -8,7 +8,8 @@ import org.openjdk.jcstress.infra.results.III_Result;
 /**
  * A page that a driver moves from one frame to the other while a master writes to it. The results are sets of writes, a
  * bit for each: those in the old frame when the driver was told that all is done, those in the old frame in the end, those
- * in the new frame in the end. Whatever the first result is, the second must be the same.
+ * in the new frame in the end. Whatever the first result is, the second must be the same. Bit 3 is a write by somebody else
+ * afterwards, which must be in the new frame.
  */
 public abstract class Moved extends Meeting {
     private static final byte[] ONE = {1};
@@ -63,8 +64,13 @@ public abstract class Moved extends Meeting {
         result.r1 = written(0);
     }
 
-    /** All threads are done. */
-    protected final void end(III_Result result) {
+    /**
+     * All threads are done.
+     *
+     * @param port one that has cached nothing: nothing old may be left in the unit, either
+     */
+    protected final void end(III_Result result, DmaPort port) {
+        write(port, 3);
         result.r2 = written(0);
         result.r3 = written(1);
     }

@@ -13,15 +13,17 @@ import org.iommuemu.smmuv3.SmmuFeatures;
  * A board with an SMMU whose streams all see the {@link Place places}, and what a driver does on it. One thread at a time
  * drives; any number of ports.
  *
- * <p>The stage 1 stream of a place has its number. Its CD is A or B: tables of the first and of the second frames.
+ * <p>The stage 1 stream of a place has its number. Its CD is A or B: tables of the first and of the second frames. The nested
+ * stream of a place has that number and {@link #NESTED_STREAMS}; for its stage 2, too, there are two tables.
  */
 final class SmmuBoard {
-    static final int STAGE2_STREAM = Place.COUNT;
-    static final int NESTED_STREAM = Place.COUNT + 1;
+    static final int NESTED_STREAMS = Place.COUNT;
+    static final int STAGE2_STREAM = 2 * Place.COUNT;
     static final int ASID_A = 1;
     static final int ASID_B = 2;
     static final int STAGE2_VMID = 9;
-    static final int NESTED_VMID = 7;
+    /** And the number of the place. */
+    static final int NESTED_VMIDS = 1024;
 
     static final int CFGI_STE = 0x03;
     static final int TLBI_NH_ALL = 0x10;
@@ -40,7 +42,7 @@ final class SmmuBoard {
     static final int EVENTQ_CONS = 0x100ac;
 
     private static final long STREAM_TABLE = 0x10_0000;
-    private static final int LOG2_STREAMS = 11;
+    private static final int LOG2_STREAMS = 12;
     private static final long COMMANDS = 0x1000;
     private static final int LOG2_COMMANDS = 6;
     private static final long EVENTS = 0x2000;
@@ -59,6 +61,7 @@ final class SmmuBoard {
     final Bus bus;
     final Smmu smmu;
 
+    private static final long STAGE2_LEVEL2 = LEVEL2 + 4 * Place.PAGE;
     private static final long STAGE2_LEVEL3 = LEVEL3 + 3 * 2 * Place.PAGE;
 
     private int prod;
@@ -104,9 +107,13 @@ final class SmmuBoard {
             memory.write64(Place.descriptor(nestedLevel3, place), Place.input(place) | STAGE1_RW | 3);
         }
         level2(LEVEL2 + 2 * Place.PAGE, nestedLevel3);
-        Place.mapAll(memory, STAGE2_LEVEL3, 0, Descriptor.STAGE2_RAM);
-        level2(LEVEL2 + 3 * Place.PAGE, STAGE2_LEVEL3);
-        memory.write64(LEVEL2 + 3 * Place.PAGE, Descriptor.STAGE2_RAM | 1); // The structures, one to one.
+        for (int which = 0; which < 2; which++) {
+            long level3 = STAGE2_LEVEL3 + which * 2 * Place.PAGE;
+            Place.mapAll(memory, level3, which, Descriptor.STAGE2_RAM);
+            level2(STAGE2_LEVEL2 + which * Place.PAGE, level3);
+            // The structures, one to one.
+            memory.write64(STAGE2_LEVEL2 + which * Place.PAGE, Descriptor.STAGE2_RAM | 1);
+        }
 
         words(CD_A, cd(ASID_A), LEVEL2, 0, 0xff);
         words(CD_B, cd(ASID_B), LEVEL2 + Place.PAGE, 0, 0xff);
@@ -116,8 +123,10 @@ final class SmmuBoard {
         }
         // S2SL0 0: level 2; S2PS 48 bits, S2AA64, S2R
         long stage2Word = (INPUT_SIZE | 5 << 16) << 32 | 1L << 51 | 1L << 58;
-        words(ste(STAGE2_STREAM), 1 | 6 << 1, 0, STAGE2_VMID | stage2Word, LEVEL2 + 3 * Place.PAGE);
-        words(ste(NESTED_STREAM), 1 | 7 << 1 | CD_NESTED, 0, NESTED_VMID | stage2Word, LEVEL2 + 3 * Place.PAGE);
+        words(ste(STAGE2_STREAM), 1 | 6 << 1, 0, STAGE2_VMID | stage2Word, STAGE2_LEVEL2);
+        for (int place = 0; place < Place.COUNT; place++) {
+            words(ste(NESTED_STREAMS + place), 1 | 7 << 1 | CD_NESTED, 0, NESTED_VMIDS + place | stage2Word, STAGE2_LEVEL2);
+        }
     }
 
     private void level2(long table, long level3) {

@@ -19,13 +19,20 @@ import org.openjdk.jcstress.infra.results.II_Result;
 public final class SmmuOrdering {
     private static final SmmuBoard BOARD = new SmmuBoard();
 
+    private static final int NESTED = SmmuBoard.NESTED_STREAMS;
+
     private SmmuOrdering() {}
+
+    /** Address of S2TTB. */
+    private static long rootOfStage2(int place) {
+        return SmmuBoard.ste(NESTED + place) + 24;
+    }
 
     /** A transfer, which is a burst of its own, against CMD_TLBI_NH_VA. */
     @JCStressTest
     @State
-    @Outcome(id = "0, 0, 1", expect = ACCEPTABLE, desc = "After: the write went to the new frame.")
-    @Outcome(id = "1, 1, 0", expect = ACCEPTABLE, desc = "Before: the write was in the old frame when the driver went on.")
+    @Outcome(id = "0, 0, 9", expect = ACCEPTABLE, desc = "After: the write went to the new frame.")
+    @Outcome(id = "1, 1, 8", expect = ACCEPTABLE, desc = "Before: the write was in the old frame when the driver went on.")
     @Outcome(expect = FORBIDDEN, desc = "A write arrived in the old frame too late, or was lost.")
     public static class TransferAgainstTlbi extends Moved {
         private final DmaPort port = BOARD.port(place, true);
@@ -58,17 +65,17 @@ public final class SmmuOrdering {
         /** Looks at both frames. */
         @Arbiter
         public void arbiter(III_Result result) {
-            end(result);
+            end(result, BOARD.port(place, false));
         }
     }
 
     /** A burst that the master opened against CMD_TLBI_NH_VA: hits in it do no fence. */
     @JCStressTest
     @State
-    @Outcome(id = "0, 0, 3", expect = ACCEPTABLE, desc = "After.")
-    @Outcome(id = "1, 1, 2", expect = ACCEPTABLE, desc = "One before, one after.")
-    @Outcome(id = "2, 2, 1", expect = ACCEPTABLE, desc = "As long as nothing is complete, the order is free.")
-    @Outcome(id = "3, 3, 0", expect = ACCEPTABLE, desc = "Before.")
+    @Outcome(id = "0, 0, 11", expect = ACCEPTABLE, desc = "After.")
+    @Outcome(id = "1, 1, 10", expect = ACCEPTABLE, desc = "One before, one after.")
+    @Outcome(id = "2, 2, 9", expect = ACCEPTABLE, desc = "As long as nothing is complete, the order is free.")
+    @Outcome(id = "3, 3, 8", expect = ACCEPTABLE, desc = "Before.")
     @Outcome(expect = FORBIDDEN, desc = "A write arrived in the old frame too late, or was lost.")
     public static class BurstAgainstTlbi extends Moved {
         private final DmaPort port = BOARD.port(place, true);
@@ -104,17 +111,17 @@ public final class SmmuOrdering {
         /** Looks at both frames. */
         @Arbiter
         public void arbiter(III_Result result) {
-            end(result);
+            end(result, BOARD.port(place, false));
         }
     }
 
     /** A port without a micro-TLB, so that every access asks the SMMU, against CMD_TLBI_NH_ASID. */
     @JCStressTest
     @State
-    @Outcome(id = "0, 0, 3", expect = ACCEPTABLE, desc = "After.")
-    @Outcome(id = "1, 1, 2", expect = ACCEPTABLE, desc = "One before, one after.")
-    @Outcome(id = "2, 2, 1", expect = ACCEPTABLE, desc = "As long as nothing is complete, the order is free.")
-    @Outcome(id = "3, 3, 0", expect = ACCEPTABLE, desc = "Before.")
+    @Outcome(id = "0, 0, 11", expect = ACCEPTABLE, desc = "After.")
+    @Outcome(id = "1, 1, 10", expect = ACCEPTABLE, desc = "One before, one after.")
+    @Outcome(id = "2, 2, 9", expect = ACCEPTABLE, desc = "As long as nothing is complete, the order is free.")
+    @Outcome(id = "3, 3, 8", expect = ACCEPTABLE, desc = "Before.")
     @Outcome(expect = FORBIDDEN, desc = "A write arrived in the old frame too late, or was lost.")
     public static class UncachedAgainstTlbi extends Moved {
         private final DmaPort port = BOARD.port(place, false);
@@ -150,17 +157,17 @@ public final class SmmuOrdering {
         /** Looks at both frames. */
         @Arbiter
         public void arbiter(III_Result result) {
-            end(result);
+            end(result, BOARD.port(place, false));
         }
     }
 
     /** Another CD, with another ASID, against CMD_CFGI_STE: configuration is cached, too (3.21.3). */
     @JCStressTest
     @State
-    @Outcome(id = "0, 0, 3", expect = ACCEPTABLE, desc = "After.")
-    @Outcome(id = "1, 1, 2", expect = ACCEPTABLE, desc = "One before, one after.")
-    @Outcome(id = "2, 2, 1", expect = ACCEPTABLE, desc = "As long as nothing is complete, the order is free.")
-    @Outcome(id = "3, 3, 0", expect = ACCEPTABLE, desc = "Before.")
+    @Outcome(id = "0, 0, 11", expect = ACCEPTABLE, desc = "After.")
+    @Outcome(id = "1, 1, 10", expect = ACCEPTABLE, desc = "One before, one after.")
+    @Outcome(id = "2, 2, 9", expect = ACCEPTABLE, desc = "As long as nothing is complete, the order is free.")
+    @Outcome(id = "3, 3, 8", expect = ACCEPTABLE, desc = "Before.")
     @Outcome(expect = FORBIDDEN, desc = "A write arrived in the old frame too late, or was lost.")
     public static class BurstAgainstCfgi extends Moved {
         private final DmaPort port = BOARD.port(place, true);
@@ -196,17 +203,17 @@ public final class SmmuOrdering {
         /** Looks at both frames. */
         @Arbiter
         public void arbiter(III_Result result) {
-            end(result);
+            end(result, BOARD.port(place, false));
         }
     }
 
     /** Stage 2 alone against CMD_TLBI_S2_IPA. */
     @JCStressTest
     @State
-    @Outcome(id = "0, 0, 3", expect = ACCEPTABLE, desc = "After.")
-    @Outcome(id = "1, 1, 2", expect = ACCEPTABLE, desc = "One before, one after.")
-    @Outcome(id = "2, 2, 1", expect = ACCEPTABLE, desc = "As long as nothing is complete, the order is free.")
-    @Outcome(id = "3, 3, 0", expect = ACCEPTABLE, desc = "Before.")
+    @Outcome(id = "0, 0, 11", expect = ACCEPTABLE, desc = "After.")
+    @Outcome(id = "1, 1, 10", expect = ACCEPTABLE, desc = "One before, one after.")
+    @Outcome(id = "2, 2, 9", expect = ACCEPTABLE, desc = "As long as nothing is complete, the order is free.")
+    @Outcome(id = "3, 3, 8", expect = ACCEPTABLE, desc = "Before.")
     @Outcome(expect = FORBIDDEN, desc = "A write arrived in the old frame too late, or was lost.")
     public static class BurstAgainstStage2 extends Moved {
         private final DmaPort port = BOARD.port(SmmuBoard.STAGE2_STREAM, true);
@@ -242,7 +249,7 @@ public final class SmmuOrdering {
         /** Looks at both frames. */
         @Arbiter
         public void arbiter(III_Result result) {
-            end(result);
+            end(result, BOARD.port(SmmuBoard.STAGE2_STREAM, false));
         }
     }
 
@@ -252,13 +259,13 @@ public final class SmmuOrdering {
      */
     @JCStressTest
     @State
-    @Outcome(id = "0, 0, 3", expect = ACCEPTABLE, desc = "After.")
-    @Outcome(id = "1, 1, 2", expect = ACCEPTABLE, desc = "One before, one after.")
-    @Outcome(id = "2, 2, 1", expect = ACCEPTABLE, desc = "As long as nothing is complete, the order is free.")
-    @Outcome(id = "3, 3, 0", expect = ACCEPTABLE, desc = "Before.")
+    @Outcome(id = "0, 0, 11", expect = ACCEPTABLE, desc = "After.")
+    @Outcome(id = "1, 1, 10", expect = ACCEPTABLE, desc = "One before, one after.")
+    @Outcome(id = "2, 2, 9", expect = ACCEPTABLE, desc = "As long as nothing is complete, the order is free.")
+    @Outcome(id = "3, 3, 8", expect = ACCEPTABLE, desc = "Before.")
     @Outcome(expect = FORBIDDEN, desc = "A write arrived in the old frame too late, or was lost.")
     public static class BurstAgainstNested extends Moved {
-        private final DmaPort port = BOARD.port(SmmuBoard.NESTED_STREAM, true);
+        private final DmaPort port = BOARD.port(SmmuBoard.NESTED_STREAMS + place, true);
 
         /** A page at its present frame. */
         public BurstAgainstNested() {
@@ -283,7 +290,7 @@ public final class SmmuOrdering {
         public void driver(III_Result result) {
             meet(1);
             move();
-            int vmid = SmmuBoard.NESTED_VMID;
+            int vmid = SmmuBoard.NESTED_VMIDS + place;
             BOARD.invalidate(SmmuBoard.TLBI_S2_IPA, vmid, 0, Place.input(place));
             BOARD.invalidate((number & 2) == 0 ? SmmuBoard.TLBI_NH_ALL : SmmuBoard.TLBI_S12_VMALL, vmid, 0, 0);
             BOARD.sync();
@@ -293,7 +300,57 @@ public final class SmmuOrdering {
         /** Looks at both frames. */
         @Arbiter
         public void arbiter(III_Result result) {
-            end(result);
+            end(result, BOARD.port(SmmuBoard.NESTED_STREAMS + place, false));
+        }
+    }
+
+    /**
+     * Stage 2 of a nested stream is replaced as a whole, and the VMID stays: CMD_CFGI_STE, then CMD_TLBI_S12_VMALL. A walk with
+     * the old STE must not leave anything under the VMID, also of stage 2 alone, which nested walks cache.
+     */
+    @JCStressTest
+    @State
+    @Outcome(id = "0, 0, 11", expect = ACCEPTABLE, desc = "After.")
+    @Outcome(id = "1, 1, 10", expect = ACCEPTABLE, desc = "One before, one after.")
+    @Outcome(id = "2, 2, 9", expect = ACCEPTABLE, desc = "As long as nothing is complete, the order is free.")
+    @Outcome(id = "3, 3, 8", expect = ACCEPTABLE, desc = "Before.")
+    @Outcome(expect = FORBIDDEN, desc = "A write arrived in the old frame too late, or was lost.")
+    public static class BurstAgainstNewStage2 extends Moved {
+        private final DmaPort port = BOARD.port(NESTED + place, true);
+
+        /** A page at its present frame. */
+        public BurstAgainstNewStage2() {
+            super(BOARD.memory, SmmuOrdering::rootOfStage2);
+            if ((number & 1) == 0) {
+                warm(port);
+            }
+        }
+
+        /** Does DMA. */
+        @Actor
+        public void master() {
+            meet(0);
+            port.beginBurst();
+            write(port, 0);
+            write(port, 1);
+            port.endBurst();
+        }
+
+        /** Moves the page. */
+        @Actor
+        public void driver(III_Result result) {
+            meet(1);
+            move();
+            BOARD.command(SmmuBoard.CFGI_STE, (long) (NESTED + place) << 32, 1);
+            BOARD.invalidate(SmmuBoard.TLBI_S12_VMALL, SmmuBoard.NESTED_VMIDS + place, 0, 0);
+            BOARD.sync();
+            done(result);
+        }
+
+        /** Looks at both frames. */
+        @Arbiter
+        public void arbiter(III_Result result) {
+            end(result, BOARD.port(NESTED + place, false));
         }
     }
 
@@ -380,9 +437,7 @@ public final class SmmuOrdering {
         /** Looks at the frame. */
         @Arbiter
         public void arbiter(III_Result result) {
-            int response = result.r3;
-            end(result);
-            result.r3 = response;
+            result.r2 = BOARD.memory.read8(frame(0));
         }
     }
 }
