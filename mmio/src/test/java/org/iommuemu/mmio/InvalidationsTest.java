@@ -278,6 +278,30 @@ class InvalidationsTest {
         });
     }
 
+    @Test
+    void whoWaitsGivesTheMonitorUpAlsoIfItIsInterrupted() {
+        Object monitor = new Object();
+        assertTimeoutPreemptively(Duration.ofSeconds(20), () -> {
+            CountDownLatch open = new CountDownLatch(1);
+            Thread master = new Thread(() -> {
+                port.beginBurst();
+                open.countDown();
+                synchronized (monitor) {
+                    port.endBurst();
+                }
+            });
+            synchronized (monitor) {
+                master.start();
+                open.await();
+                unit.invalidations.all();
+                Thread.currentThread().interrupt();
+                unit.invalidations.synchronise(monitor);
+                assertTrue(Thread.interrupted(), "still interrupted afterwards");
+            }
+            master.join();
+        });
+    }
+
     /** A burst of another unit's ports is none of our business, and must not delay us. */
     @Test
     void anotherUnitsBurstIsNotWaitedFor() {
