@@ -6,7 +6,9 @@ import java.util.List;
 import java.util.Map;
 import java.util.Optional;
 import java.util.OptionalInt;
+import java.util.Set;
 import org.iommuemu.ipmmu.Ipmmu;
+import org.iommuemu.ipmmu.IpmmuOption;
 import org.iommuemu.ipmmu.IpmmuVariant;
 import org.iommuemu.ipmmu.ProductRegister;
 import org.iommuemu.mmio.Bus;
@@ -42,9 +44,14 @@ public final class Board {
     private final InterruptController interrupts = new InterruptController();
     private final List<Master> masters;
     private final MisuseListener misuse;
+    private final IpmmuOption[] ipmmuOptions;
+    /** Value of Renesas' product register; empty where there is none, or the SoC is not known. */
+    private OptionalInt productRegister = OptionalInt.empty();
+
     private final Map<DeviceTreeNode, Translator> units = new IdentityHashMap<>();
 
-    private Board(DeviceTree tree, List<DeviceTreeNode> iommus, MisuseListener misuse) {
+    private Board(DeviceTree tree, List<DeviceTreeNode> iommus, Set<IpmmuOption> ipmmuOptions, MisuseListener misuse) {
+        this.ipmmuOptions = ipmmuOptions.toArray(IpmmuOption[]::new);
         this.tree = tree;
         this.iommus = iommus;
         this.misuse = misuse;
@@ -65,11 +72,19 @@ public final class Board {
      * @throws org.iommuemu.probe.devicetree.DeviceTreeException if a property that says how nodes are wired is malformed
      */
     public static Board of(DeviceTree tree, OptionalInt product, MisuseListener misuse) {
+        return of(tree, product, Set.of(), misuse);
+    }
+
+    /**
+     * Builds the board, with IPMMUs that differ from what is assumed of them. Otherwise as {@link #of(DeviceTree,
+     * OptionalInt, MisuseListener)}.
+     */
+    public static Board of(DeviceTree tree, OptionalInt product, Set<IpmmuOption> ipmmuOptions, MisuseListener misuse) {
         tree.nodes().stream().filter(DeviceTreeNode::available).forEach(Board::check);
         List<DeviceTreeNode> iommus = tree.nodes().stream()
                 .filter(node -> node.available() && IommuKind.of(node).isPresent())
                 .toList();
-        Board board = new Board(tree, iommus, misuse);
+        Board board = new Board(tree, iommus, ipmmuOptions, misuse);
         try {
             board.addProductRegister(product);
             board.addIommus();
@@ -111,6 +126,18 @@ public final class Board {
             throw new IllegalArgumentException(iommu + " is no unit of this board");
         }
         return new DmaPort(bus, unit, streamId);
+    }
+
+    /**
+     * A unit of an IPMMU, to switch its power or to look at what software cannot see.
+     *
+     * @throws IllegalArgumentException if the node has none on this board
+     */
+    public Ipmmu ipmmu(DeviceTreeNode node) {
+        if (units.get(node) instanceof Ipmmu unit) {
+            return unit;
+        }
+        throw new IllegalArgumentException(node + " is no IPMMU of this board");
     }
 
     /** The available nodes of IOMMUs that there are models of, in tree order. */
@@ -192,12 +219,13 @@ public final class Board {
     }
 
     private Ipmmu addIpmmuRoot(DeviceTreeNode node) {
-        IpmmuVariant variant = IommuKind.variant(node).orElseThrow();
-        InterruptController.Line line =
-                node.interrupts().stream().findFirst().map(this::line).orElse(null);
+        IpmmuVariant variant = variant(node);
+        List<InterruptSpecifier> interrupts = node.interrupts();
+        InterruptController.Line line = interrupts.isEmpty() ? null : line(interrupts.get(0));
+        InterruptController.Line secure = interrupts.size() < 2 ? null : line(interrupts.get(1));
         Ipmmu root = variant.hasCaches()
-                ? Ipmmu.root(node.path(), variant, bus, line, misuse)
-                : Ipmmu.standalone(node.path(), variant, bus, line, misuse);
+                ? Ipmmu.root(node.path(), variant, bus, line, secure, misuse)
+                : Ipmmu.standalone(node.path(), variant, bus, line, secure, misuse);
         attach(node, root.window(), root.registers());
         units.put(node, root);
         return root;
@@ -216,12 +244,7 @@ public final class Board {
             return; // No cache works without a root; its driver never gets as far as to touch it.
         }
         int bit = main.cells() > 1 ? main.cell(1) : -1;
-        Ipmmu cache = Ipmmu.cache(
-                node.path(),
-                IommuKind.variant(node).orElseThrow(),
-                root.get(),
-                bit >= 0 && bit < 32 ? bit : -1,
-                misuse);
+        Ipmmu cache = Ipmmu.cache(node.path(), variant(node), root.get(), bit >= 0 && bit < 32 ? bit : -1, misuse);
         attach(node, cache.window(), cache.registers());
         units.put(node, cache);
     }
@@ -238,7 +261,14 @@ public final class Board {
                         .map(OptionalInt::getAsInt)
                         .orElse(0)
                 | CUT);
+        productRegister = OptionalInt.of(value);
         attach(node, 4, new ProductRegister(value));
+    }
+
+    /** What a node's unit is: by its {@code compatible}, the product register and what the board was asked for. */
+    private IpmmuVariant variant(DeviceTreeNode node) {
+        IpmmuVariant variant = IommuKind.variant(node).orElseThrow().with(ipmmuOptions);
+        return productRegister.isPresent() ? variant.withProduct(productRegister.getAsInt()) : variant;
     }
 
     private void attach(DeviceTreeNode node, long window, BusDevice device) {

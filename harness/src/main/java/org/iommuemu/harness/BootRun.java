@@ -1,7 +1,9 @@
 package org.iommuemu.harness;
 
 import java.util.ArrayList;
+import java.util.LinkedHashMap;
 import java.util.List;
+import java.util.Map;
 import java.util.Optional;
 import org.iommuemu.mmio.DmaPort;
 import org.iommuemu.mmio.PhysicalMemory;
@@ -13,6 +15,7 @@ import org.iommuemu.probe.devicetree.AddressRange;
 import org.iommuemu.probe.devicetree.DeviceTree;
 import org.iommuemu.probe.devicetree.DeviceTreeNode;
 import org.iommuemu.probe.driver.ipmmu.IpmmuDriver;
+import org.iommuemu.probe.driver.ipmmu.LinuxIpmmuDriver;
 import org.iommuemu.probe.driver.smmuv3.Smmuv3Driver;
 import org.iommuemu.probe.iommu.Device;
 import org.iommuemu.probe.iommu.Domain;
@@ -33,6 +36,9 @@ public final class BootRun {
 
     private static final int PAGE = 4096;
 
+    /** The first I/O virtual address that Linux gives out: the last page below 4 GiB. */
+    private static final long LINUX_IOVA = (1L << 32) - PAGE;
+
     private final Board board;
     private final BootOptions options;
     private final Log log;
@@ -40,6 +46,10 @@ public final class BootRun {
     private final Platform platform;
     private final Iommus iommus;
     private final List<FaultReport> faults = new ArrayList<>();
+    /** Null if IPMMUs are driven as Xen does. */
+    private final LinuxIpmmuDriver linux;
+    /** As Linux has it, one domain for all devices behind a unit. */
+    private final Map<DeviceTreeNode, Domain> linuxDomains = new LinkedHashMap<>();
 
     /** Guest-physical address of the page that the masters' DMA goes to. */
     private long window;
@@ -53,6 +63,7 @@ public final class BootRun {
         platform =
                 new Platform(board.bus(), board.interrupts(), heap, board.tree(), new FaultCollector(), CPU_IPA_BITS);
         iommus = new Iommus(platform);
+        linux = options.linuxIpmmu() ? new LinuxIpmmuDriver(platform) : null;
     }
 
     /** Passes everything on, and keeps the faults for whoever provoked them. */
@@ -75,13 +86,18 @@ public final class BootRun {
      * @throws BoardException if the tree describes what cannot be built, or an option names what is not in it
      */
     public static BootReport run(DeviceTree tree, BootOptions options, Log log) {
-        Board board = Board.of(tree, options.product(), (unit, what) -> log.warning("misuse", unit + ": " + what));
+        Board board = Board.of(
+                tree,
+                options.product(),
+                options.ipmmuOptions(),
+                (unit, what) -> log.warning("misuse", unit + ": " + what));
         return new BootRun(board, options, log).run();
     }
 
     private BootReport run() {
         // Before anything is said: an option that names what is not there is not a boot.
-        List<IommuDriver> drivers = new ArrayList<>(List.of(new Smmuv3Driver(platform), new IpmmuDriver(platform)));
+        List<IommuDriver> drivers =
+                new ArrayList<>(List.of(new Smmuv3Driver(platform), linux != null ? linux : new IpmmuDriver(platform)));
         ProbeFailures failures = failures(drivers);
         if (board.plan().note() != null) {
             log.warning(SUBSYSTEM, board.plan().note());
@@ -193,7 +209,9 @@ public final class BootRun {
         openWindow(domain0);
         List<BootReport.MasterResult> results = new ArrayList<>();
         for (Master master : board.masters()) {
-            results.add(use(domain0, master));
+            boolean byLinux =
+                    linux != null && linux.matches(master.specifiers().get(0).node());
+            results.add(use(byLinux ? linuxDomain(master) : domain0, master, byLinux));
         }
         return results;
     }
@@ -215,7 +233,13 @@ public final class BootRun {
         }
     }
 
-    private BootReport.MasterResult use(Domain domain, Master master) {
+    private Domain linuxDomain(Master master) {
+        return linuxDomains.computeIfAbsent(
+                master.specifiers().get(0).node(),
+                unit -> new Domain(1 + linuxDomains.size(), board.memory(), heap, platform.ipaBits(), true));
+    }
+
+    private BootReport.MasterResult use(Domain domain, Master master, boolean byLinux) {
         Device device = new Device(master.node());
         Errno rc = iommus.addDevice(device, master.specifiers());
         if (rc == Errno.OK) {
@@ -230,15 +254,14 @@ public final class BootRun {
         String fault = null;
         if (rc == Errno.OK) {
             DeviceTreeNode unit = device.fwspec().iommu();
-            dma = "ok";
-            for (int id : ids) {
-                String answer = transfer(domain, board.port(unit, id), id);
-                if (!answer.equals("ok")) {
-                    dma = answer;
-                    break;
-                }
+            if (byLinux) {
+                dma = transferAsLinux(domain, unit, ids);
+                // Nothing is mapped there any more, and nothing may be cached of it.
+                fault = provoke(unit, ids.get(0), LINUX_IOVA);
+            } else {
+                dma = transferAll(unit, ids, window, domain.resolve(window));
+                fault = provoke(unit, ids.get(0), heap.base());
             }
-            fault = provoke(unit, ids.get(0));
         }
         log.say(
                 dma.equals("ok") && fault != null ? Log.Level.INFO : Log.Level.ERROR,
@@ -254,23 +277,50 @@ public final class BootRun {
                 fault);
     }
 
-    /** Writes and reads a line of RAM as the master does, and looks at it where the P2M says it is. */
-    private String transfer(Domain domain, DmaPort port, int id) {
-        long address = window + (id & 0xfL) * 64;
+    /** Maps a page of RAM for the transfers and unmaps it again, as Linux' DMA API does. */
+    private String transferAsLinux(Domain domain, DeviceTreeNode unit, List<Integer> ids) {
+        long physical = board.plan().domain0().get(0).base();
+        int protection = LinuxIpmmuDriver.READ | LinuxIpmmuDriver.WRITE | LinuxIpmmuDriver.CACHE;
+        Errno rc = linux.map(domain, LINUX_IOVA, physical, PAGE, protection);
+        if (rc != Errno.OK) {
+            return "not mapped: " + rc;
+        }
+        String dma = transferAll(unit, ids, LINUX_IOVA, physical);
+        return linux.unmap(domain, LINUX_IOVA, PAGE) == PAGE ? dma : "not unmapped";
+    }
+
+    private String transferAll(DeviceTreeNode unit, List<Integer> ids, long page, long physical) {
+        for (int id : ids) {
+            String answer = transfer(page, physical, board.port(unit, id), id);
+            if (!answer.equals("ok")) {
+                return answer;
+            }
+        }
+        return "ok";
+    }
+
+    /**
+     * Writes and reads a line of RAM as the master does, and looks at it where it should be.
+     *
+     * @param page that the master uses
+     * @param physical where that page is
+     */
+    private String transfer(long page, long physical, DmaPort port, int id) {
+        long offset = (id & 0xfL) * 64;
         byte[] line = new byte[64];
         for (int i = 0; i < line.length; i++) {
             line[i] = (byte) (id * 31 + i);
         }
         PhysicalMemory memory = board.memory();
-        DmaPort.Response response = port.write(address, line, 0, line.length);
+        DmaPort.Response response = port.write(page + offset, line, 0, line.length);
         byte[] seen = new byte[line.length];
         if (response == DmaPort.Response.OK) {
-            memory.read(domain.resolve(address), seen, 0, seen.length);
+            memory.read(physical + offset, seen, 0, seen.length);
             if (!java.util.Arrays.equals(line, seen)) {
                 return "the write did not arrive";
             }
-            memory.write64(domain.resolve(address), ~id);
-            response = port.read(address, seen, 0, seen.length);
+            memory.write64(physical + offset, ~id);
+            response = port.read(page + offset, seen, 0, seen.length);
             if (response == DmaPort.Response.OK) {
                 return seen[0] == (byte) ~id && seen[8] == line[8] ? "ok" : "the read gave something else";
             }
@@ -278,17 +328,17 @@ public final class BootRun {
         return takeFault(response.name());
     }
 
-    /** Reads RAM of the hypervisor, which no device of a domain may reach. */
-    private String provoke(DeviceTreeNode unit, int id) {
+    /** Reads where the device may not reach: for a domain's, RAM of the hypervisor. */
+    private String provoke(DeviceTreeNode unit, int id, long address) {
         byte[] line = new byte[64];
-        DmaPort.Response response = board.port(unit, id).read(heap.base(), line, 0, line.length);
+        DmaPort.Response response = board.port(unit, id).read(address, line, 0, line.length);
         if (response == DmaPort.Response.OK) {
-            log.error(SUBSYSTEM, "%s: %d reached the hypervisor's RAM".formatted(unit, id));
+            log.error(SUBSYSTEM, "%s: %d reached 0x%x".formatted(unit, id, address));
             return null;
         }
         String fault = takeFault(response + ", not reported");
-        if (!faults.isEmpty() && faults.get(faults.size() - 1).address() != heap.base()) {
-            log.error(SUBSYSTEM, "%s reports another address than 0x%x".formatted(unit, heap.base()));
+        if (!faults.isEmpty() && faults.get(faults.size() - 1).address() != address) {
+            log.error(SUBSYSTEM, "%s reports another address than 0x%x".formatted(unit, address));
             return null;
         }
         return fault;

@@ -122,6 +122,15 @@ class BootTest {
     }
 
     @Test
+    void functionsBehindAPcieHostGoToMicroTlbs() throws IOException {
+        BootReport report = boot("rcar-gen4-s4.dtb", BootOptions.DEFAULT);
+        assertBooted(report);
+        assertEquals(1, report.rounds(), "the root stands behind its four caches");
+        assertEquals(
+                List.of(0L, 1L, 2L, 3L), master(report, "/soc/pcie@e65d0000").ids());
+    }
+
+    @Test
     void functionsBehindIommuMapGoToTheStreamsThatItGives() throws IOException {
         BootReport report = boot("smmuv3-pcie.dtb", BootOptions.DEFAULT);
         assertBooted(report);
@@ -169,7 +178,7 @@ class BootTest {
     }
 
     @ParameterizedTest
-    @ValueSource(strings = {"rcar-gen3.dtb", "rcar-gen4.dtb", "smmuv3-pcie.dtb", "soc-ranges.dtb"})
+    @ValueSource(strings = {"rcar-gen3.dtb", "rcar-gen4.dtb", "rcar-gen4-s4.dtb", "smmuv3-pcie.dtb", "soc-ranges.dtb"})
     void aTableOfTheirOwnServesTheIommusAsWell(String board) throws IOException {
         assertBooted(boot(board, line("iommu=no-sharept")));
     }

@@ -21,8 +21,6 @@ import org.iommuemu.pagetables.WalkResult;
 final class Context {
     /** A translation fault at level 0, where no table is: the address is in no table's range. */
     private static final long OUT_OF_RANGE = Long.MIN_VALUE;
-    /** Output address bits 51:40, which are ignored. */
-    private static final long BEYOND = (1L << 52) - (1L << IpmmuVariant.ADDRESS_BITS);
 
     /** One table: the walk, and the bits that its input has of the address and beyond it. */
     private record Table(TableWalk walk, long mask, long prefix) {
@@ -83,32 +81,41 @@ final class Context {
             // Assumed: the only stage has stage 1 descriptors then.
             misuse.accept("IMTTBCR%d 0x%x: PMB = 1 without IMSAUXCTLR.S2PTE".formatted(n, imttbcr));
         }
-        boolean stage2 = pmb && s2pte;
+        boolean stage2 = pmb && s2pte
+                || pmb && variant.has(IpmmuOption.PMB_ALONE)
+                || s2pte && variant.has(IpmmuOption.S2PTE_ALONE);
         int addressBits = va64 ? IpmmuVariant.ADDRESS_BITS : 32;
         int tsz0 = (int) layout.tsz0.get(imttbcr);
         int tsz1 = (int) layout.tsz1.get(imttbcr);
         int bits0 = Math.min((va64 ? 64 : 32) - tsz0, addressBits);
         int bits1 = Math.min((va64 ? 64 : 32) - tsz1, addressBits);
-        int level = startLevel(variant, (int) layout.sl0.get(imttbcr), stage2, va64 && tsz0 >= 24);
+        boolean atMost40Bits = va64 && tsz0 >= 24 && !variant.has(IpmmuOption.STRICT_SL0);
+        int level = startLevel(variant, (int) layout.sl0.get(imttbcr), stage2, atMost40Bits);
         if (!Granule.KIB_4.isStage2StartLevel(level, bits0)) {
             // Assumed: no table can be walked, and every address faults.
             misuse.accept("IMTTBCR%d 0x%x: SL0 does not go with TSZ0".formatted(n, imttbcr));
             return NOTHING;
         }
         boolean nonSecureOnly = !stage2 && !secure;
-        boolean accessFlag = IpmmuRegisters.AFE.isSet(imctr);
+        boolean accessFlag = IpmmuRegisters.AFE.isSet(imctr) && !variant.has(IpmmuOption.AFE_IGNORED);
+        if (accessFlag) {
+            misuse.accept("IMCTR%d 0x%x: AFE = 1, of which only the name is public".formatted(n, imctr));
+        }
+        // Bits from 40 on of addresses in descriptors are ignored, or by option seen and too large.
+        int descriptorBits = variant.has(IpmmuOption.HIGH_ADDRESS_FAULTS) ? 48 : IpmmuVariant.ADDRESS_BITS;
         long mair = registers.get(layout.immair0[n]) | registers.get(layout.immair1[n]) << 32;
         long end = 1L << addressBits;
 
         long base = base(registers, layout.imttlbr0[n], layout.imttubr0[n]);
-        Table lower = table(memory, stage2, base, bits0, level, nonSecureOnly, accessFlag, mair);
+        Table lower = table(memory, stage2, descriptorBits, base, bits0, level, nonSecureOnly, accessFlag, mair);
         long lowerEnd = 1L << bits0;
-        if (stage2 || !Granule.KIB_4.isStage2StartLevel(level, bits1)) {
+        boolean one = stage2 || va64 && variant.has(IpmmuOption.NO_TTBR1);
+        if (one || !Granule.KIB_4.isStage2StartLevel(level, bits1)) {
             return new Context(lower, null, lowerEnd, Long.MAX_VALUE, end, nonSecureOnly);
         }
         // Assumed: TTBR1 works as in LPAE, and as that of VMSAv8-64 within 40 bits; SL0 is for both.
         base = base(registers, layout.imttlbr1[n], layout.imttubr1[n]);
-        Table upper = table(memory, false, base, bits1, level, nonSecureOnly, accessFlag, mair);
+        Table upper = table(memory, false, descriptorBits, base, bits1, level, nonSecureOnly, accessFlag, mair);
         long upperStart = end - (1L << bits1);
         boolean upperFirst = !va64 && tsz0 == 0 && tsz1 > 0;
         return new Context(lower, upper, upperFirst ? upperStart : lowerEnd, upperStart, end, nonSecureOnly);
@@ -123,8 +130,7 @@ final class Context {
             return sl0 < 3 ? 3 - sl0 : -1;
         }
         // As VTCR_EL2.SL0: Xen writes 1 for a level 1 root. Assumed: 2 starts at level 1 too, as Minos writes it for
-        // such
-        // a root, and a level 0 start is not possible with 40 bits.
+        // such a root, and a level 0 start is not possible with 40 bits.
         return switch (sl0) {
             case 0 -> 2;
             case 1 -> 1;
@@ -140,6 +146,7 @@ final class Context {
     private static Table table(
             PhysicalMemory memory,
             boolean stage2,
+            int descriptorBits,
             long base,
             int bits,
             int level,
@@ -150,13 +157,14 @@ final class Context {
         // entries 4 to 7 of one that is aligned.
         boolean half = level == 1 && bits <= 32 && (base & 0x20) != 0;
         int walked = half ? 33 : bits;
-        // Output bits beyond 40 are ignored, so none is too large. Those of a table's address are not, and mostly lead
-        // to
-        // where no RAM is; Assumed: no driver sets them.
         TableWalk.Builder builder = stage2
-                ? TableWalk.stage2(memory, Granule.KIB_4, base, walked, 48, level)
-                : TableWalk.stage1(memory, Granule.KIB_4, base, walked, 48).startLevel(level);
+                ? TableWalk.stage2(memory, Granule.KIB_4, base, walked, IpmmuVariant.ADDRESS_BITS, level)
+                : TableWalk.stage1(memory, Granule.KIB_4, base, walked, IpmmuVariant.ADDRESS_BITS)
+                        .startLevel(level);
+        // Assumed: the Contiguous hint, which the Linux driver of 2014 set, is ignored.
         TableWalk walk = builder.nonSecureOnly(nonSecureOnly)
+                .addressBits(descriptorBits)
+                .contiguous(false)
                 .accessFlagFaults(accessFlag)
                 .mair(mair)
                 .build();
@@ -181,7 +189,7 @@ final class Context {
         } else {
             return OUT_OF_RANGE;
         }
-        return WalkResult.isFault(result) ? result : result & ~BEYOND;
+        return result;
     }
 
     boolean nonSecureOnly() {

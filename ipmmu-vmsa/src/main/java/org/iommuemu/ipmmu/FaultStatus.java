@@ -13,28 +13,30 @@ final class FaultStatus {
     private static final int PERMISSION = 0x0402;
     /** ERRCODE 5, secure access. */
     private static final int SECURITY = 0x0502;
+    /** More than one TLB entry for an address. Assumed: no ERRCODE; nothing but injection makes it. */
+    static final int MULTIPLE_HIT = 0x0010;
     /** Bus error during a table walk. Assumed: no ERRCODE. */
     private static final int WALK_ABORT = 0x0004;
 
     private FaultStatus() {}
 
     /**
-     * IMSTR for a walk that failed. Assumed: ERRLVL is the level of the failing step less one, which fits the two values
-     * that were logged in public (0x0101 and 0x1502); an input address out of range counts as level 1.
+     * IMSTR for a walk that failed. An input address out of range counts as level 1.
      *
      * @param fault bits of {@link WalkResult}
-     * @param nonSecureFirst whether an invalid descriptor counts as a secure one
+     * @param nonSecureOnly whether the context's descriptors must be Non-secure
      */
-    static int of(long fault, boolean nonSecureFirst) {
+    static int of(IpmmuVariant variant, long fault, boolean nonSecureOnly) {
         int level = WalkResult.level(fault);
+        boolean security = nonSecureOnly && level > 0 && variant.has(IpmmuOption.NON_SECURE_FIRST);
         return switch (WalkResult.kind(fault)) {
-                    case TRANSLATION -> nonSecureFirst && level > 0 ? SECURITY : FORMAT;
+                    case TRANSLATION -> security ? SECURITY : FORMAT;
                     case ADDRESS_SIZE -> FORMAT;
                     case ACCESS_FLAG, PERMISSION -> PERMISSION;
                     case EXTERNAL_ABORT -> WALK_ABORT;
                     case SECURITY -> SECURITY;
                 }
-                | errlvl(level);
+                | errlvl(variant, level);
     }
 
     /**
@@ -42,11 +44,12 @@ final class FaultStatus {
      *
      * @param level of the leaf that was cached
      */
-    static int permission(int level) {
-        return PERMISSION | errlvl(level);
+    static int permission(IpmmuVariant variant, int level) {
+        return PERMISSION | errlvl(variant, level);
     }
 
-    private static int errlvl(int level) {
-        return Math.max(level - 1, 0) << 12;
+    /** Level less one fits the two values that were logged in public, 0x0101 and 0x1502. */
+    private static int errlvl(IpmmuVariant variant, int level) {
+        return Math.max(level, 1) - (variant.has(IpmmuOption.ERRLVL_IS_LEVEL) ? 0 : 1) << 12;
     }
 }

@@ -35,7 +35,15 @@ final class IpmmuRegisters {
         }
     }
 
-    private record Kind(IpmmuVariant.Generation generation, Role role, boolean cold) {}
+    /** Options that change which registers there are, or what they start with. */
+    private static final List<IpmmuOption> DECLARING = List.of(
+            IpmmuOption.COLD_RESET,
+            IpmmuOption.STATUS_READ_WRITE,
+            IpmmuOption.CACHE_STATUS,
+            IpmmuOption.GEN4_IMSSTR,
+            IpmmuOption.ONE_CONTEXT);
+
+    private record Kind(IpmmuVariant.Generation generation, Role role, List<IpmmuOption> options) {}
 
     private static final Map<Kind, IpmmuRegisters> KINDS = new ConcurrentHashMap<>();
 
@@ -51,14 +59,6 @@ final class IpmmuRegisters {
     // IMTTBCR, translation table base control.
     static final Field EAE = Field.rw("EAE", 31);
     static final Field PMB = Field.rw("PMB", 30);
-
-    // IMSTR, fault status. Writing zero clears; Linux and Xen write 0, and have seen that writing ones does not clear.
-    static final Field TF = w0c("TF", 0, 1);
-    static final Field PF = w0c("PF", 1, 1);
-    static final Field ABORT = w0c("ABORT", 2, 1);
-    static final Field MHIT = w0c("MHIT", 4, 1);
-    static final Field ERRCODE = w0c("ERRCODE", 8, 3);
-    static final Field ERRLVL = w0c("ERRLVL", 12, 2);
 
     // IMUCTR, micro-TLB control.
     static final Field UTLB_MMUEN = Field.rw("MMUEN", 0);
@@ -81,7 +81,7 @@ final class IpmmuRegisters {
     final Field tsz1;
     final Field ttsel;
 
-    // By context; of a cache only IMCTR.
+    // By context; of a cache only IMCTR, and with CACHE_STATUS what shows the root's status.
     final Register[] imctr;
     final Register[] imttbcr;
     final Register[] imttlbr0;
@@ -103,7 +103,7 @@ final class IpmmuRegisters {
     final Register imsctlr;
     /** Only in roots, null on Gen2. */
     final Register imsauxctlr;
-    /** Only in Gen3 roots: bit k tells that the unit with index k has a pending error. */
+    /** Only in Gen3 roots, and by option in those of Gen4: bit k tells that the unit with index k has a pending error. */
     final Register imsstr;
 
     final RegisterMap map;
@@ -111,36 +111,46 @@ final class IpmmuRegisters {
     private final List<Register> declared = new ArrayList<>();
 
     static IpmmuRegisters of(IpmmuVariant variant, Role role) {
+        List<IpmmuOption> options = DECLARING.stream().filter(variant::has).toList();
         return KINDS.computeIfAbsent(
-                new Kind(variant.generation(), role, variant.coldReset()), kind -> new IpmmuRegisters(variant, role));
+                new Kind(variant.generation(), role, options), kind -> new IpmmuRegisters(variant, role));
     }
 
     private IpmmuRegisters(IpmmuVariant variant, Role role) {
         boolean gen2 = variant.generation() == IpmmuVariant.Generation.GEN2;
         boolean gen3 = variant.generation() == IpmmuVariant.Generation.GEN3;
-        boolean cold = variant.coldReset();
+        boolean gen4 = variant.generation() == IpmmuVariant.Generation.GEN4;
+        boolean cold = variant.has(IpmmuOption.COLD_RESET);
+        // IMSTR: writing zero clears; Linux and Xen write 0, and have seen that writing ones does not clear.
+        Field.Type status = variant.has(IpmmuOption.STATUS_READ_WRITE) ? Field.Type.RW : Field.Type.W0C;
         sl0 = gen2 ? Field.rw("SL0", 4) : Field.rw("SL0", 6, 2);
         tsz0 = Field.rw("TSZ0", 0, gen2 ? 3 : 6);
         tsz1 = Field.rw("TSZ1", 16, gen2 ? 3 : 6);
         ttsel = Field.rw("TTSEL", 4, variant.ttselWidth());
 
         int contexts = role.contexts ? variant.contexts() : 0;
+        int statuses = role.contexts || variant.has(IpmmuOption.CACHE_STATUS) ? variant.contexts() : 0;
         imctr = new Register[variant.contexts()];
         imttbcr = new Register[contexts];
         imttlbr0 = new Register[contexts];
         imttubr0 = new Register[contexts];
         imttlbr1 = new Register[contexts];
         imttubr1 = new Register[contexts];
-        imstr = new Register[contexts];
+        imstr = new Register[statuses];
         immair0 = new Register[contexts];
         immair1 = new Register[contexts];
-        imelar = new Register[contexts];
-        imeuar = new Register[gen2 ? 0 : contexts];
+        imelar = new Register[statuses];
+        imeuar = new Register[gen2 ? 0 : statuses];
 
         for (int n = 0; n < imctr.length; n++) {
             int at = variant.contextOffset(n);
             if (!role.contexts) {
                 imctr[n] = word("IMCTR" + n, at, MMUEN, FLUSH, INTEN);
+                if (statuses > 0) {
+                    imstr[n] = word("IMSTR" + n, at + 0x20, Field.ro("ROOT", 0, 32, 0));
+                    imelar[n] = word("IMELAR" + n, at + 0x30, Field.ro("ROOT", 0, 32, 0));
+                    imeuar[n] = word("IMEUAR" + n, at + 0x34, Field.ro("ROOT", 0, 32, 0));
+                }
                 continue;
             }
             Field tren = Field.rw("TREN", 3);
@@ -152,6 +162,8 @@ final class IpmmuRegisters {
             if (gen2) {
                 word("IMCAAR" + n, at + 0x04, storage());
                 word("IMBUSCR" + n, at + 0x0c, Field.rw("BUSSEL", 0, 2), Field.rw("DVM", 2));
+            } else if (gen3) {
+                word("IMBUSCR" + n, at + 0x0c, Field.rw("CCEN", 0)); // Of a Cortex-R7 loader, which writes 0.
             }
             imttbcr[n] = word(
                     "IMTTBCR" + n,
@@ -174,7 +186,15 @@ final class IpmmuRegisters {
             imttubr0[n] = word("IMTTUBR0_" + n, at + 0x14, Field.rw("TTBR", 0, 8));
             imttlbr1[n] = word("IMTTLBR1_" + n, at + 0x18, tableBase(gen2));
             imttubr1[n] = word("IMTTUBR1_" + n, at + 0x1c, Field.rw("TTBR", 0, 8));
-            imstr[n] = word("IMSTR" + n, at + 0x20, TF, PF, ABORT, MHIT, ERRCODE, ERRLVL);
+            imstr[n] = word(
+                    "IMSTR" + n,
+                    at + 0x20,
+                    new Field("TF", 0, 1, status, 0),
+                    new Field("PF", 1, 1, status, 0),
+                    new Field("ABORT", 2, 1, status, 0),
+                    new Field("MHIT", 4, 1, status, 0),
+                    new Field("ERRCODE", 8, 3, status, 0),
+                    new Field("ERRLVL", 12, 2, status, 0));
             immair0[n] = word("IMMAIR0_" + n, at + 0x28, storage());
             immair1[n] = word("IMMAIR1_" + n, at + 0x2c, storage());
             imelar[n] = word((gen2 ? "IMEAR" : "IMELAR") + n, at + 0x30, Field.ro("EAR", 0, 32, 0));
@@ -198,7 +218,9 @@ final class IpmmuRegisters {
         Field nmerge40 = Field.rw("NMERGE40", 24).resetTo(gen3 && !cold ? 1 : 0);
         imsauxctlr = gen2 || !role.contexts ? null : word("IMSAUXCTLR", control + 0x504, S2PTE, nmerge40);
         // Assumed: Gen4 reads as zero, as an experiment on one chip did; its offset there is not known.
-        imsstr = gen3 && role.contexts ? word("IMSSTR", 0x540, Field.ro("UNITS", 0, 32, 0)) : null;
+        imsstr = role.contexts && (gen3 || gen4 && variant.has(IpmmuOption.GEN4_IMSSTR))
+                ? word("IMSSTR", control + 0x540, Field.ro("UNITS", 0, 32, 0))
+                : null;
 
         if (!variant.hasCaches() || gen3 && role.utlbs) {
             // Physical memory buffer: no driver uses it, and its bits are not public.
@@ -246,9 +268,5 @@ final class IpmmuRegisters {
     /** All bits: read as written, no effect. */
     private static Field storage() {
         return Field.rw("VALUE", 0, 32);
-    }
-
-    private static Field w0c(String name, int lsb, int width) {
-        return new Field(name, lsb, width, Field.Type.W0C, 0);
     }
 }

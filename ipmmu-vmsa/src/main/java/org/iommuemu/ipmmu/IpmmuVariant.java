@@ -1,9 +1,10 @@
 package org.iommuemu.ipmmu;
 
 import java.util.EnumSet;
-import java.util.Map;
+import java.util.List;
 import java.util.Optional;
 import java.util.Set;
+import org.iommuemu.mmio.TlbGeometry;
 
 /**
  * Which IPMMU-VMSA: what differs between the generations of R-Car and RZ/G, and the choices where nothing public says
@@ -61,71 +62,137 @@ public final class IpmmuVariant {
     /** Of all generations: width of input addresses of a context and of output addresses. */
     public static final int ADDRESS_BITS = 40;
 
-    private static final Map<String, Generation> COMPATIBLES = Map.ofEntries(
-            Map.entry("renesas,ipmmu-vmsa", Generation.GEN2),
-            Map.entry("renesas,ipmmu-r8a73a4", Generation.GEN2),
-            Map.entry("renesas,ipmmu-r8a7742", Generation.GEN2),
-            Map.entry("renesas,ipmmu-r8a7743", Generation.GEN2),
-            Map.entry("renesas,ipmmu-r8a7744", Generation.GEN2),
-            Map.entry("renesas,ipmmu-r8a7745", Generation.GEN2),
-            Map.entry("renesas,ipmmu-r8a7790", Generation.GEN2),
-            Map.entry("renesas,ipmmu-r8a7791", Generation.GEN2),
-            Map.entry("renesas,ipmmu-r8a7793", Generation.GEN2),
-            Map.entry("renesas,ipmmu-r8a7794", Generation.GEN2),
-            Map.entry("renesas,ipmmu-r8a774a1", Generation.GEN3),
-            Map.entry("renesas,ipmmu-r8a774b1", Generation.GEN3),
-            Map.entry("renesas,ipmmu-r8a774c0", Generation.GEN3),
-            Map.entry("renesas,ipmmu-r8a774e1", Generation.GEN3),
-            Map.entry("renesas,ipmmu-r8a7795", Generation.GEN3),
-            Map.entry("renesas,ipmmu-r8a7796", Generation.GEN3),
-            Map.entry("renesas,ipmmu-r8a77961", Generation.GEN3),
-            Map.entry("renesas,ipmmu-r8a77965", Generation.GEN3),
-            Map.entry("renesas,ipmmu-r8a77970", Generation.GEN3),
-            Map.entry("renesas,ipmmu-r8a77980", Generation.GEN3),
-            Map.entry("renesas,ipmmu-r8a77990", Generation.GEN3),
-            Map.entry("renesas,ipmmu-r8a77995", Generation.GEN3),
-            Map.entry("renesas,rcar-gen4-ipmmu-vmsa", Generation.GEN4),
-            Map.entry("renesas,ipmmu-r8a779a0", Generation.GEN4),
-            Map.entry("renesas,ipmmu-r8a779f0", Generation.GEN4),
-            Map.entry("renesas,ipmmu-r8a779g0", Generation.GEN4),
-            Map.entry("renesas,ipmmu-r8a779h0", Generation.GEN4));
-
-    private enum Option {
-        COLD_RESET,
-        STRICT_CONTEXTS,
-        NON_SECURE_FIRST,
-        KEPT_FAULTS
-    }
+    private static final String GEN2 = "renesas,ipmmu-vmsa";
+    private static final String GEN4 = "renesas,rcar-gen4-ipmmu-vmsa";
 
     private final String compatible;
     private final Generation generation;
-    private final Set<Option> options;
+    /** Null if only the generation is known. */
+    private final Soc soc;
+    /** Bits 7:0 of the product register, or -1. */
+    private final int cut;
 
-    private IpmmuVariant(String compatible, Generation generation, Set<Option> options) {
+    private final Set<IpmmuOption> options;
+    private final TlbGeometry mainTlb;
+    private final TlbGeometry unitTlb;
+
+    private IpmmuVariant(
+            String compatible,
+            Generation generation,
+            Soc soc,
+            int cut,
+            Set<IpmmuOption> options,
+            TlbGeometry mainTlb,
+            TlbGeometry unitTlb) {
         this.compatible = compatible;
         this.generation = generation;
+        this.soc = soc;
+        this.cut = cut;
         this.options = options;
-    }
-
-    private IpmmuVariant with(Option option, boolean on) {
-        Set<Option> changed = EnumSet.copyOf(options);
-        if (on) {
-            changed.add(option);
-        } else {
-            changed.remove(option);
-        }
-        return new IpmmuVariant(compatible, generation, changed);
+        this.mainTlb = mainTlb;
+        this.unitTlb = unitTlb;
     }
 
     /**
-     * The variant that a device tree names.
+     * The variant that a device tree names, without options.
      *
      * @param compatible one string of the {@code compatible} property, for instance {@code renesas,ipmmu-r8a7795}
      * @return empty if it is no IPMMU-VMSA
      */
     public static Optional<IpmmuVariant> of(String compatible) {
-        return Optional.ofNullable(COMPATIBLES.get(compatible))
-                .map(generation -> new IpmmuVariant(compatible, generation, EnumSet.noneOf(Option.class)));
+        Soc soc = Soc.ofCompatible(compatible).orElse(null);
+        Generation generation = soc != null
+                ? soc.generation()
+                : compatible.equals(GEN2) ? Generation.GEN2 : compatible.equals(GEN4) ? Generation.GEN4 : null;
+        if (generation == null) {
+            return Optional.empty();
+        }
+        // Assumed: 4096 entries, and 256 in a cache or on Gen2, where every unit has its own.
+        TlbGeometry small = TlbGeometry.of(64, 4);
+        TlbGeometry main = generation == Generation.GEN2 ? small : TlbGeometry.of(512, 8);
+        return Optional.of(
+                new IpmmuVariant(compatible, generation, soc, -1, EnumSet.noneOf(IpmmuOption.class), main, small));
+    }
+
+    /**
+     * This variant on a chip with a product register (PRR). Its product makes the chip out where the {@code compatible}
+     * did not, or named another of the same generation: the tree may be wrong, the chip is not. A product of another
+     * generation changes nothing.
+     *
+     * @param prr bits 14:8 product, bits 7:0 cut
+     */
+    public IpmmuVariant withProduct(int prr) {
+        int product = prr & 0x7f00;
+        Soc made = soc != null && soc.product() == product
+                ? soc
+                : Soc.ofProduct(generation, product).orElse(null);
+        return made == null
+                ? this
+                : new IpmmuVariant(compatible, generation, made, prr & 0xff, options, mainTlb, unitTlb);
+    }
+
+    /** This variant with options switched on. */
+    public IpmmuVariant with(IpmmuOption... more) {
+        Set<IpmmuOption> all = EnumSet.copyOf(options);
+        all.addAll(List.of(more));
+        return new IpmmuVariant(compatible, generation, soc, cut, all, mainTlb, unitTlb);
+    }
+
+    /**
+     * This variant with other shapes of the root's TLB and of those in caches. Nothing public tells them. What is evicted is
+     * walked again, so it shows only in how long a driver gets away with a flush that it forgot.
+     */
+    public IpmmuVariant withTlbs(TlbGeometry main, TlbGeometry unit) {
+        return new IpmmuVariant(compatible, generation, soc, cut, options, main, unit);
+    }
+
+    /** Whether an option is on. */
+    public boolean has(IpmmuOption option) {
+        return options.contains(option);
+    }
+
+    boolean hasOptionsOf(IpmmuVariant other) {
+        return options.equals(other.options);
+    }
+
+    /** The chip, if more than the generation is known. */
+    public Optional<Soc> soc() {
+        return Optional.ofNullable(soc);
+    }
+
+    /** The main TLB. */
+    public TlbGeometry mainTlb() {
+        return mainTlb;
+    }
+
+    /** Micro-TLBs and unit TLB of a cache, together. */
+    public TlbGeometry unitTlb() {
+        return unitTlb;
+    }
+
+    /**
+     * Whether boot firmware leaves the TLB of a cache disabled (IMSCTLR = 0xe0000000), as it does on cuts where that has a
+     * defect (TF-A's R-Car BL2, booted from CA57 or CA53).
+     *
+     * @param imsstrBit the cache's bit in IMSSTR, by which the units of a chip are told apart; -1 if it is not known
+     */
+    public boolean firmwareDisablesTlb(int imsstrBit) {
+        int units = 0;
+        if (soc != null && cut >= 0) {
+            // DS0, DS1, HC, MP, RT have these bits on all of these chips.
+            int common = 1 | 1 << 1 | 1 << 2 | 1 << 4 | 1 << 10;
+            int pv0 = 1 << 6;
+            int vi0 = 1 << 14;
+            int vp0 = 1 << 16;
+            units = switch (soc.product() | cut) {
+                case ProductRegister.R8A7795 | 0x10 -> common | pv0 | 7 << 7 | vi0 | 1 << 15; // PV0 to 3, VI0, VI1
+                case ProductRegister.R8A77965, ProductRegister.R8A77965 | 1 -> common | pv0 | vi0;
+                case ProductRegister.R8A77990 -> common | pv0 | vi0 | vp0;
+                case ProductRegister.R8A77990 | 1 -> pv0 | vi0 | vp0;
+                default -> 0;
+            };
+        }
+        return imsstrBit >= 0 && (units >>> imsstrBit & 1) != 0;
     }
 
     /** The string that named it. */
@@ -145,7 +212,7 @@ public final class IpmmuVariant {
 
     /** How many contexts the hardware has; drivers may use fewer. */
     public int contexts() {
-        return generation.contexts;
+        return generation == Generation.GEN2 && has(IpmmuOption.ONE_CONTEXT) ? 1 : generation.contexts;
     }
 
     /** How many micro-TLBs a unit has at most. */
@@ -191,63 +258,6 @@ public final class IpmmuVariant {
     /** Width of IMUCTR.TTSEL in bits; its lowest bit is bit 4. */
     public int ttselWidth() {
         return generation.ttselWidth;
-    }
-
-    /**
-     * Whether registers start as power-on leaves them. Off: as boot firmware hands them over, root IMSCTLR = 0xc0000000
-     * and IMSAUXCTLR = 0x01000000 (TF-A BL2 writes both on Gen3; Assumed: of Gen4 the first only), all else 0. On:
-     * Assumed, as no reset value is public, all 0 but IMSCTLR.USE_SECGRP, which is known to be undefined after power-on
-     * and is 1.
-     */
-    public boolean coldReset() {
-        return options.contains(Option.COLD_RESET);
-    }
-
-    /** See {@link #coldReset}. */
-    public IpmmuVariant withColdReset(boolean on) {
-        return with(Option.COLD_RESET, on);
-    }
-
-    /**
-     * Whether an access through an enabled micro-TLB whose context is disabled in the cache or the root is aborted.
-     * Assumed, as no driver gets there: off, it passes untranslated, and the misuse listener is told.
-     */
-    public boolean strictContexts() {
-        return options.contains(Option.STRICT_CONTEXTS);
-    }
-
-    /** See {@link #strictContexts}. */
-    public IpmmuVariant withStrictContexts(boolean on) {
-        return with(Option.STRICT_CONTEXTS, on);
-    }
-
-    /**
-     * Whether NS bits are checked before bit 0 of a descriptor, so that an empty entry of a stage 1 table is a security
-     * fault (PF, ERRCODE 5) and not a translation fault. Assumed: off, which fits a fault that was logged on Gen3
-     * (0x0101); one that was logged on Gen4 (0x1502) would fit both. Bits 5 and 63 of invalid descriptors are taken to be
-     * 0, as drivers clear whole descriptors.
-     */
-    public boolean nonSecureFirst() {
-        return options.contains(Option.NON_SECURE_FIRST);
-    }
-
-    /** See {@link #nonSecureFirst}. */
-    public IpmmuVariant withNonSecureFirst(boolean on) {
-        return with(Option.NON_SECURE_FIRST, on);
-    }
-
-    /**
-     * Whether an address that had no translation goes on having none until its context is flushed in the root, whatever
-     * the tables say by then. Assumed: off, as Linux and Xen do not flush after they have filled an empty entry. Renesas'
-     * own kernels and Minos flush after each fault and remark that they must.
-     */
-    public boolean keptFaults() {
-        return options.contains(Option.KEPT_FAULTS);
-    }
-
-    /** See {@link #keptFaults}. */
-    public IpmmuVariant withKeptFaults(boolean on) {
-        return with(Option.KEPT_FAULTS, on);
     }
 
     @Override

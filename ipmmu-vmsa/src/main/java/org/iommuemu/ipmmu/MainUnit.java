@@ -1,6 +1,7 @@
 package org.iommuemu.ipmmu;
 
 import java.util.Map;
+import java.util.OptionalInt;
 import java.util.concurrent.ConcurrentHashMap;
 import java.util.concurrent.atomic.AtomicIntegerArray;
 import java.util.concurrent.atomic.AtomicReferenceArray;
@@ -8,6 +9,7 @@ import org.iommuemu.mmio.InterruptController;
 import org.iommuemu.mmio.Invalidations;
 import org.iommuemu.mmio.MisuseListener;
 import org.iommuemu.mmio.PhysicalMemory;
+import org.iommuemu.mmio.Register;
 import org.iommuemu.mmio.RegisterFile;
 import org.iommuemu.pagetables.Tlb;
 import org.iommuemu.pagetables.WalkResult;
@@ -34,7 +36,7 @@ final class MainUnit {
     private final MisuseListener misuse;
 
     /** What the ports of all caches hear of. */
-    final Invalidations ports = new Invalidations();
+    final Invalidations ports;
 
     /** By space; all entries are global in it. */
     private final Tlb tlb;
@@ -51,8 +53,11 @@ final class MainUnit {
     /** By context: how many of them are over. */
     private final AtomicIntegerArray flushesOver;
 
-    /** By context: the bit of IMSSTR that its fault sets, or {@link #NO_BIT}. Under the monitor. */
-    private final int[] faultUnits;
+    /** By context: the unit that its fault came through, or null. Under the monitor. */
+    private final Ipmmu[] faultUnits;
+
+    /** By context: faults that left no record, as that of an earlier one was not cleared. Under the monitor. */
+    private final long[] unrecordedFaults;
 
     MainUnit(
             String name,
@@ -61,7 +66,9 @@ final class MainUnit {
             RegisterFile registers,
             PhysicalMemory memory,
             InterruptController.Line line,
-            MisuseListener misuse) {
+            MisuseListener misuse,
+            Invalidations ports) {
+        this.ports = ports;
         this.name = name;
         this.variant = variant;
         this.layout = layout;
@@ -69,12 +76,12 @@ final class MainUnit {
         this.memory = memory;
         this.line = line;
         this.misuse = misuse;
-        // Assumed: 4096 entries, and 256 on Gen2, where every unit has one. Nothing is known of sizes.
-        tlb = variant.hasCaches() ? new Tlb(512, 8) : new Tlb(64, 4);
-        keptFaults = variant.keptFaults() ? new ConcurrentHashMap<>() : null;
+        tlb = new Tlb(variant.mainTlb());
+        keptFaults = variant.has(IpmmuOption.KEPT_FAULTS) ? new ConcurrentHashMap<>() : null;
         flushesBegun = new AtomicIntegerArray(variant.contexts());
         flushesOver = new AtomicIntegerArray(variant.contexts());
-        faultUnits = new int[variant.contexts()];
+        faultUnits = new Ipmmu[variant.contexts()];
+        unrecordedFaults = new long[variant.contexts()];
         for (int n = 0; n < variant.contexts(); n++) {
             int context = n;
             RegisterFile.WriteEffect changed = (before, after) -> forget(context);
@@ -88,11 +95,7 @@ final class MainUnit {
             registers.onWrite(layout.imstr[n], (before, after) -> statusWritten(context, after));
         }
         if (layout.imsauxctlr != null) {
-            registers.onWrite(layout.imsauxctlr, (before, after) -> {
-                for (int n = 0; n < variant.contexts(); n++) {
-                    forget(n);
-                }
-            });
+            registers.onWrite(layout.imsauxctlr, (before, after) -> forgetAll());
         }
         if (layout.imsstr != null) {
             registers.onRead(layout.imsstr, stored -> imsstr());
@@ -116,6 +119,29 @@ final class MainUnit {
         updateLine();
     }
 
+    /** Nothing is left of what registers said before, nor in TLBs. The caller holds the monitor. */
+    void reset() {
+        forgetAll();
+        for (int n = 0; n < variant.contexts(); n++) {
+            flushesBegun.incrementAndGet(n);
+        }
+        tlb.invalidateAll();
+        if (keptFaults != null) {
+            keptFaults.clear();
+        }
+        for (int n = 0; n < variant.contexts(); n++) {
+            flushesOver.incrementAndGet(n);
+            faultUnits[n] = null;
+        }
+        updateLine();
+    }
+
+    private void forgetAll() {
+        for (int n = 0; n < variant.contexts(); n++) {
+            forget(n);
+        }
+    }
+
     /** The next walk decodes the context's registers again; what TLBs hold stays until it is flushed. */
     private void forget(int n) {
         contexts.set(Ipmmu.space(n, false), null);
@@ -124,6 +150,11 @@ final class MainUnit {
 
     boolean isEnabled(int n) {
         return IpmmuRegisters.MMUEN.isSet(registers.get(layout.imctr[n]));
+    }
+
+    /** Where the root's status registers are, for caches that show them. */
+    IpmmuRegisters layout() {
+        return layout;
     }
 
     boolean usesSecurityGroups() {
@@ -149,7 +180,7 @@ final class MainUnit {
     }
 
     /**
-     * Walks a context's tables and caches what it finds. Faults are not cached, see {@link IpmmuVariant#keptFaults}.
+     * Walks a context's tables and caches what it finds. Faults are not cached, see {@link IpmmuOption#KEPT_FAULTS}.
      *
      * @return bits of {@link WalkResult}
      */
@@ -183,7 +214,7 @@ final class MainUnit {
 
     /** IMSTR for a walk in a space that failed. */
     int status(int space, long fault) {
-        return FaultStatus.of(fault, variant.nonSecureFirst() && context(space).nonSecureOnly());
+        return FaultStatus.of(variant, fault, context(space).nonSecureOnly());
     }
 
     private Context context(int space) {
@@ -209,26 +240,40 @@ final class MainUnit {
     }
 
     /**
-     * Records a fault. Nothing tells which micro-TLB or master it came from.
+     * Records a fault. Nothing tells which micro-TLB or master it came from. The first fault stays until software has
+     * cleared its flags (unless by option the last does), and later ones are only counted.
      *
-     * <p>Assumed: the first fault stays until software has cleared its flags, and later ones are dropped. Assumed: the
-     * address is exact to the byte (those that were logged are page-aligned).
-     *
-     * @param unit bit of the unit in IMSSTR, or {@link #NO_BIT}
+     * @param unit the unit that it came through, or null
      */
-    void fault(int n, int status, long address, int unit) {
+    void fault(int n, int status, long address, Ipmmu unit) {
         synchronized (registers) {
             if ((registers.get(layout.imstr[n]) & FaultStatus.FLAGS) != 0) {
-                return;
+                unrecordedFaults[n]++;
+                if (!variant.has(IpmmuOption.LAST_FAULT_KEPT)) {
+                    return;
+                }
             }
-            registers.set(layout.imelar[n], address & 0xffff_ffffL);
+            // The address is exact to the byte, unless by option; those that were logged are page-aligned.
+            long seen = variant.has(IpmmuOption.PAGE_OF_FAULT) ? address & -4096 : address;
+            registers.set(layout.imelar[n], seen & 0xffff_ffffL);
             if (layout.imeuar.length > 0) {
-                registers.set(layout.imeuar[n], address >>> 32 & 0xff);
+                registers.set(layout.imeuar[n], seen >>> 32 & 0xff);
             }
             registers.set(layout.imstr[n], status);
             faultUnits[n] = unit;
             updateLine();
         }
+    }
+
+    long unrecordedFaults(int n) {
+        synchronized (registers) {
+            return unrecordedFaults[n];
+        }
+    }
+
+    /** What a cache shows of the root's status, by option. */
+    long status(Register register) {
+        return registers.get(register);
     }
 
     private void statusWritten(int n, long imstr) {
@@ -242,28 +287,42 @@ final class MainUnit {
     }
 
     /**
-     * The interrupt is level, high while any context with INTEN has a flag set. Assumed: INTEN of caches does not matter;
-     * a context without INTEN still records.
+     * The interrupt is level, high while any context with INTEN has a flag set. Assumed: a context without INTEN still
+     * records.
      */
-    private void updateLine() {
+    void updateLine() {
         if (line == null) {
             return;
         }
-        boolean high = false;
-        for (int n = 0; n < variant.contexts(); n++) {
-            high |= IpmmuRegisters.INTEN.isSet(registers.get(layout.imctr[n]))
-                    && (registers.get(layout.imstr[n]) & FaultStatus.FLAGS) != 0;
+        synchronized (registers) {
+            boolean high = false;
+            for (int n = 0; n < variant.contexts(); n++) {
+                high |= IpmmuRegisters.INTEN.isSet(registers.get(layout.imctr[n]))
+                        && isPending(n)
+                        && (faultUnits[n] == null
+                                || !variant.has(IpmmuOption.CACHE_INTEN_GATES)
+                                || faultUnits[n].lets(n));
+            }
+            line.set(high);
         }
-        line.set(high);
     }
 
-    /** Assumed: the bit is the cache's; the root's own bit is never set. */
+    private boolean isPending(int n) {
+        return (registers.get(layout.imstr[n]) & FaultStatus.FLAGS) != 0;
+    }
+
     private long imsstr() {
         misuse.misuse(name, "read of IMSSTR, which Renesas says can cause a hardware problem");
         long units = 0;
+        boolean any = false;
         for (int n = 0; n < variant.contexts(); n++) {
-            boolean pending = (registers.get(layout.imstr[n]) & FaultStatus.FLAGS) != 0;
-            units |= pending && faultUnits[n] != NO_BIT ? 1L << faultUnits[n] : 0;
+            int bit = faultUnits[n] == null ? NO_BIT : faultUnits[n].imsstrBit();
+            any |= isPending(n);
+            units |= isPending(n) && bit != NO_BIT ? 1L << bit : 0;
+        }
+        OptionalInt own = variant.soc().map(Soc::imsstrRootBit).orElse(OptionalInt.empty());
+        if (any && own.isPresent() && variant.has(IpmmuOption.IMSSTR_ROOT_BIT)) {
+            units |= 1L << own.getAsInt();
         }
         return units;
     }

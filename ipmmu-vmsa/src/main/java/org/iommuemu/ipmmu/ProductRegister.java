@@ -10,7 +10,7 @@ import org.iommuemu.mmio.BusDevice;
  * ipmmu_stage2_supported): H3 and M3-W need cut 0x20 (ES3.0, M3-W+) at least.
  */
 public final class ProductRegister implements BusDevice {
-    /** Its address on all these chips. */
+    /** Its address on Gen3 and Gen4; on Gen2 it is 0xff000044. */
     public static final long ADDRESS = 0xfff00044L;
     /** Size of its window in bytes. */
     public static final long WINDOW = 4;

@@ -4,6 +4,7 @@ import java.util.ArrayList;
 import java.util.List;
 import org.iommuemu.mmio.Access;
 import org.iommuemu.mmio.Bus;
+import org.iommuemu.mmio.BusDevice;
 import org.iommuemu.mmio.DmaPort;
 import org.iommuemu.mmio.InterruptController;
 import org.iommuemu.mmio.PhysicalMemory;
@@ -19,6 +20,8 @@ final class Board {
     static final long RAM = 0x4000_0000L;
     static final long RAM_SIZE = 0x1000_0000L;
     static final int SPI = 196 + 32;
+    /** Where the bus of a test has what only secure software sees. */
+    static final long SECURE = 0x80_0000_0000L;
 
     // Context registers.
     static final int IMCTR = 0x00;
@@ -47,6 +50,10 @@ final class Board {
     final Unit r;
     final Unit c;
     final Unit c1;
+    /** Root and first cache as secure software sees them; null without a secure bank. */
+    final Unit rs;
+
+    final Unit cs;
     private long nextPage = RAM;
 
     Board(String compatible) {
@@ -58,20 +65,23 @@ final class Board {
         memory.addRam(RAM, RAM_SIZE);
         if (variant.hasCaches()) {
             boolean gen4 = variant.generation() == IpmmuVariant.Generation.GEN4;
-            root = Ipmmu.root("mm", variant, bus, interrupts.line(SPI), this::heard);
+            root = Ipmmu.root("mm", variant, bus, interrupts.line(SPI), interrupts.line(SPI + 1), this::heard);
             ds0 = Ipmmu.cache("ds0", variant, root, 0, this::heard);
             ds1 = Ipmmu.cache("ds1", variant, root, 1, this::heard);
             r = attach("mm", gen4 ? 0xeefc0000L : 0xe67b0000L, root);
             c = attach("ds0", gen4 ? 0xeed00000L : 0xe6740000L, ds0);
             c1 = attach("ds1", gen4 ? 0xeed40000L : 0xe7740000L, ds1);
         } else {
-            root = Ipmmu.standalone("ds", variant, bus, interrupts.line(SPI), this::heard);
+            root = Ipmmu.standalone("ds", variant, bus, interrupts.line(SPI), interrupts.line(SPI + 1), this::heard);
             ds0 = root;
             ds1 = root;
             r = attach("ds", 0xe6740000L, root);
             c = r;
             c1 = r;
         }
+        boolean banks = variant.has(IpmmuOption.SECURE_BANK);
+        rs = banks ? attach("secure mm", r.base + SECURE, root.window(), root.secureRegisters()) : null;
+        cs = banks && c != r ? attach("secure ds0", c.base + SECURE, ds0.window(), ds0.secureRegisters()) : rs;
     }
 
     private synchronized void heard(String unit, String what) {
@@ -79,7 +89,11 @@ final class Board {
     }
 
     private Unit attach(String name, long base, Ipmmu unit) {
-        bus.attach(name, base, unit.window(), unit.registers());
+        return attach(name, base, unit.window(), unit.registers());
+    }
+
+    private Unit attach(String name, long base, long window, BusDevice registers) {
+        bus.attach(name, base, window, registers);
         return new Unit(base);
     }
 
@@ -139,6 +153,10 @@ final class Board {
 
     boolean interrupt() {
         return interrupts.isPending(SPI);
+    }
+
+    boolean secureInterrupt() {
+        return interrupts.isPending(SPI + 1);
     }
 
     PageAllocator pages() {

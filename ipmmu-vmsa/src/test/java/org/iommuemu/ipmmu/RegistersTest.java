@@ -70,8 +70,8 @@ class RegistersTest {
         IpmmuVariant gen2 = IpmmuVariant.of(GEN2).orElseThrow();
         IpmmuVariant gen4 = IpmmuVariant.of(GEN4).orElseThrow();
         MisuseListener none = MisuseListener.NONE;
-        assertThrows(IllegalArgumentException.class, () -> Ipmmu.root("x", gen2, gen3.bus, null, none));
-        assertThrows(IllegalArgumentException.class, () -> Ipmmu.standalone("x", gen4, gen3.bus, null, none));
+        assertThrows(IllegalArgumentException.class, () -> Ipmmu.root("x", gen2, gen3.bus, null, null, none));
+        assertThrows(IllegalArgumentException.class, () -> Ipmmu.standalone("x", gen4, gen3.bus, null, null, none));
         assertThrows(IllegalArgumentException.class, () -> Ipmmu.cache("x", gen4, gen3.root, 0, none));
         assertThrows(IllegalArgumentException.class, () -> Ipmmu.cache("x", gen3.variant, gen3.ds0, 0, none));
         assertThrows(IllegalArgumentException.class, () -> Ipmmu.cache("x", gen3.variant, gen3.root, 32, none));
@@ -153,7 +153,7 @@ class RegistersTest {
     @ParameterizedTest
     @ValueSource(strings = {GEN3, GEN4})
     void secureGroupsAbortWithoutARecord(String compatible) {
-        Board board = new Board(IpmmuVariant.of(compatible).orElseThrow().withColdReset(true));
+        Board board = new Board(IpmmuVariant.of(compatible).orElseThrow().with(IpmmuOption.COLD_RESET));
         long table = board.pages(4096);
         board.mapLinux(table, 0, PAGE, LINUX_RAM);
         board.linuxAttach(board.c, 1, 0, table);
@@ -171,7 +171,7 @@ class RegistersTest {
     void disabledContextPassesOrAborts(String compatible) {
         IpmmuVariant variant = IpmmuVariant.of(compatible).orElseThrow();
         for (boolean strict : new boolean[] {false, true}) {
-            Board board = new Board(variant.withStrictContexts(strict));
+            Board board = new Board(strict ? variant.with(IpmmuOption.STRICT_CONTEXTS) : variant);
             board.linuxAttach(board.c, 1, 0, board.pages(4096));
             board.r.ctx(1, IMCTR, 0);
             assertEquals(strict ? ABORTED : 0x1000, dma(board.ds0, 0, 0x1000));
@@ -211,7 +211,7 @@ class RegistersTest {
 
     @Test
     void emptyEntryIsASecurityFaultIfNsIsCheckedFirst() {
-        Board board = new Board(IpmmuVariant.of(GEN4).orElseThrow().withNonSecureFirst(true));
+        Board board = new Board(IpmmuVariant.of(GEN4).orElseThrow().with(IpmmuOption.NON_SECURE_FIRST));
         long table = board.pages(4096);
         board.mapLinux(table, 0xfe20_0000L, PAGE, LINUX_RAM);
         board.linuxAttach(board.c, 1, 0, table);
@@ -289,7 +289,7 @@ class RegistersTest {
     @ParameterizedTest
     @ValueSource(strings = {GEN2, GEN3, GEN4})
     void keptFaultStaysUntilItsContextIsFlushed(String compatible) {
-        Board board = new Board(IpmmuVariant.of(compatible).orElseThrow().withKeptFaults(true));
+        Board board = new Board(IpmmuVariant.of(compatible).orElseThrow().with(IpmmuOption.KEPT_FAULTS));
         long table = board.pages(4096);
         board.linuxAttach(board.c, 1, 0, table);
         assertEquals(ABORTED, dma(board.ds0, 0, 0x1008));

@@ -29,7 +29,7 @@ class ScenarioRulesTest {
     private static final long PAGE = Board.RAM + 0x800_0000L;
 
     @Test
-    void readModifyWriteOfControlRegistersKeepsFirmwareBits() {
+    void check1ReadModifyWriteOfControlRegistersKeepsFirmwareBits() {
         Board board = new Board(GEN3);
         assertEquals(0xc0000000, board.r.imsctlr());
         assertEquals(0x01000000, board.r.imsauxctlr());
@@ -43,7 +43,7 @@ class ScenarioRulesTest {
 
     @ParameterizedTest
     @ValueSource(strings = {GEN3, GEN4})
-    void staleStatusInterruptsAtOnceWhenTheContextIsEnabled(String compatible) {
+    void check2StaleStatusInterruptsAtOnceWhenTheContextIsEnabled(String compatible) {
         Board board = new Board(compatible);
         long table = board.pages(4096);
         board.linuxAttach(board.c, 1, 0, table);
@@ -64,7 +64,7 @@ class ScenarioRulesTest {
 
     @ParameterizedTest
     @ValueSource(strings = {GEN3, GEN4})
-    void faultHoldsTheInterruptAndTheAddressUntilStatusIsCleared(String compatible) {
+    void check3FaultHoldsTheInterruptAndTheAddressUntilStatusIsCleared(String compatible) {
         Board board = new Board(compatible);
         board.xenProbe();
         board.xenContext(1, board.p2m(40));
@@ -88,7 +88,7 @@ class ScenarioRulesTest {
 
     @ParameterizedTest
     @ValueSource(strings = {GEN3, GEN4})
-    void cacheStoresOnlyCommonBitsOfImctr(String compatible) {
+    void check4CacheStoresOnlyCommonBitsOfImctr(String compatible) {
         Board board = new Board(compatible);
         board.c.ctx(1, IMCTR, 0x20000007);
         assertEquals(5, board.c.ctx(1, IMCTR));
@@ -98,7 +98,7 @@ class ScenarioRulesTest {
 
     @ParameterizedTest
     @ValueSource(strings = {GEN3, GEN4})
-    void imuctrFlushReadsAsZeroAtOnce(String compatible) {
+    void check5ImuctrFlushReadsAsZeroAtOnce(String compatible) {
         Board board = new Board(compatible);
         board.ds0.handshakeReads(-1);
         board.c.imuctr(0, 0x13);
@@ -107,7 +107,7 @@ class ScenarioRulesTest {
 
     @ParameterizedTest
     @ValueSource(strings = {GEN3, GEN4})
-    void orStyleEnableSelectsTheOrOfBothContexts(String compatible) {
+    void check6OrStyleEnableSelectsTheOrOfBothContexts(String compatible) {
         Board board = new Board(compatible);
         board.xenProbe();
         for (int n = 1; n <= 3; n++) {
@@ -124,7 +124,7 @@ class ScenarioRulesTest {
     }
 
     @Test
-    void utlb32IsInTheSecondRowAndGen4Context8InTheSecondRow() {
+    void check7Utlb32IsInTheSecondRowAndGen4Context8InTheSecondRow() {
         IpmmuVariant gen3 = IpmmuVariant.of(GEN3).orElseThrow();
         assertEquals(0x4f0, gen3.utlbOffset(31));
         assertEquals(0x600, gen3.utlbOffset(32));
@@ -146,7 +146,7 @@ class ScenarioRulesTest {
 
     @ParameterizedTest
     @ValueSource(strings = {GEN3, GEN4})
-    void portsAtTheBoundariesTranslate(String compatible) {
+    void check7PortsAtTheBoundariesTranslate(String compatible) {
         Board board = new Board(compatible);
         board.xenProbe();
         int[] contexts = {7, board.variant.contexts() > 8 ? 8 : 6};
@@ -164,7 +164,7 @@ class ScenarioRulesTest {
 
     @ParameterizedTest
     @ValueSource(strings = {GEN3, GEN4, "renesas,ipmmu-vmsa"})
-    void unmappedPageStillHitsUntilTheContextIsFlushed(String compatible) {
+    void check8UnmappedPageStillHitsUntilTheContextIsFlushed(String compatible) {
         Board board = new Board(compatible);
         long table = board.pages(4096);
         board.mapLinux(table, 0xfe00_0000L, PAGE, LINUX_RAM);
@@ -202,7 +202,7 @@ class ScenarioRulesTest {
 
     @ParameterizedTest
     @ValueSource(strings = {GEN3, GEN4})
-    void flushOfOneContextLeavesEntriesOfAnother(String compatible) {
+    void check9FlushOfOneContextLeavesEntriesOfAnother(String compatible) {
         Board board = new Board(compatible);
         board.xenProbe();
         List<TableWriter> tables = new ArrayList<>();
@@ -223,7 +223,7 @@ class ScenarioRulesTest {
 
     @ParameterizedTest
     @ValueSource(strings = {GEN3, GEN4})
-    void disabledUtlbPassesUntranslatedBesideOneThatTranslates(String compatible) {
+    void check10DisabledUtlbPassesUntranslatedBesideOneThatTranslates(String compatible) {
         Board board = new Board(compatible);
         board.xenProbe();
         TableWriter p2m = board.p2m(36);
@@ -237,7 +237,7 @@ class ScenarioRulesTest {
 
     @ParameterizedTest
     @ValueSource(strings = {GEN3, GEN4})
-    void secureDescriptorsFaultInStage1FormatOnly(String compatible) {
+    void check11SecureDescriptorsFaultInStage1FormatOnly(String compatible) {
         Board board = new Board(compatible);
         long table = board.pages(4096);
         board.mapLinux(table, 0x1000, PAGE, LINUX_RAM);
@@ -263,7 +263,7 @@ class ScenarioRulesTest {
     }
 
     @Test
-    void earlyH3StopsBeforeAnyIpmmuAccess() {
+    void check12EarlyH3StopsBeforeAnyIpmmuAccess() {
         Board board = new Board(GEN3);
         ProductRegister prr =
                 new ProductRegister(ProductRegister.productOf("renesas,r8a7795").orElseThrow() | 0x10);

@@ -39,7 +39,7 @@ class XenScenarioTest {
     @ParameterizedTest
     @ValueSource(strings = {GEN3, GEN4})
     void probeOfTheRootDisablesContextsAndSelectsStage2Tables(String compatible) {
-        IpmmuVariant cold = IpmmuVariant.of(compatible).orElseThrow().withColdReset(true);
+        IpmmuVariant cold = IpmmuVariant.of(compatible).orElseThrow().with(IpmmuOption.COLD_RESET);
         Board board = new Board(cold);
         ProductRegister prr = new ProductRegister(
                 (compatible.equals(GEN3) ? ProductRegister.R8A7795 : ProductRegister.R8A779F0) | 0x30);
@@ -65,7 +65,7 @@ class XenScenarioTest {
     @ParameterizedTest
     @ValueSource(strings = {GEN3, GEN4})
     void probeOfACacheTurnsSecurityGroupsOff(String compatible) {
-        Board board = new Board(IpmmuVariant.of(compatible).orElseThrow().withColdReset(true));
+        Board board = new Board(IpmmuVariant.of(compatible).orElseThrow().with(IpmmuOption.COLD_RESET));
         assertEquals(0x10000000, board.c.imsctlr());
         board.c.imsctlr(board.c.imsctlr() & ~0x10000000);
         assertEquals(0, board.c.imsctlr());

@@ -14,6 +14,8 @@ public final class MappingException extends RuntimeException {
         OUTPUT_SIZE("lies beyond the output address size"),
         /** Part of the input range is mapped already. */
         OVERLAP("overlaps an existing mapping"),
+        /** Part of the input range is not mapped. */
+        NOT_MAPPED("is not mapped throughout"),
         /** No RAM is left for tables. */
         OUT_OF_MEMORY("needs more RAM for tables than there is");
 

@@ -1,6 +1,6 @@
 package org.iommuemu.pagetables;
 
-/** Where software takes the RAM for its tables from. */
+/** Where software takes the RAM for its tables from. A {@link TableWriter} calls it holding its monitor. */
 public interface PageAllocator {
     /** What {@link #allocate} returns when there is nothing left. */
     long NONE = -1;

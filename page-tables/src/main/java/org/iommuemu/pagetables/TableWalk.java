@@ -556,7 +556,7 @@ public final class TableWalk {
                 permissions &= ~WalkResult.WRITES;
             }
         }
-        int log2Size = (descriptor & contiguous) != 0 ? contiguousShift(shift) : shift;
+        int log2Size = (descriptor & contiguous) != 0 ? contiguousShift(shift, output ^ input) : shift;
         long offset = (1L << log2Size) - 1;
         if ((type & SHAREABILITY_OF_DESCRIPTOR) != 0) {
             type += ((descriptor >>> Descriptor.SH_SHIFT & 3) << 60) - SHAREABILITY_OF_DESCRIPTOR;
@@ -601,10 +601,15 @@ public final class TableWalk {
         return bigEndian ? Long.reverseBytes(descriptor) : descriptor;
     }
 
-    /** Log2 of the size of a group of contiguous entries, or of one entry if there are no groups. */
-    private int contiguousShift(int shift) {
+    /**
+     * Log2 of the size of a group of contiguous entries, or of one entry if there are no groups. An entry that does not lie
+     * in its group as the input does is misprogrammed, and CONSTRAINED UNPREDICTABLE (D8.7.1): it stands for itself.
+     *
+     * @param difference of output and input address
+     */
+    private int contiguousShift(int shift, long difference) {
         int group = shift + granule.contiguousBits(level(shift));
-        return group <= inputBits ? group : shift;
+        return group <= inputBits && (difference & (1L << group) - (1L << shift)) == 0 ? group : shift;
     }
 
     private int level(int shift) {

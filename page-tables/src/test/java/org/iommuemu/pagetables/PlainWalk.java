@@ -317,7 +317,9 @@ final class PlainWalk {
             }
             int size = lowest;
             if (bit(descriptor, 52) && !s.contiguousIgnored && lowest + groupBits(s, level) <= s.inputBits) {
-                size = lowest + groupBits(s, level);
+                int group = lowest + groupBits(s, level);
+                boolean misprogrammed = bits(base, group - 1, lowest) != bits(input, group - 1, lowest);
+                size = misprogrammed ? lowest : group;
             }
             return new Leaf(
                     base / power(size) * power(size) + bits(input, size - 1, 0),

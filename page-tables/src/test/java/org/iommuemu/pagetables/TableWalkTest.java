@@ -5,6 +5,8 @@ import static org.junit.jupiter.api.Assertions.assertFalse;
 import static org.junit.jupiter.api.Assertions.assertSame;
 import static org.junit.jupiter.api.Assertions.assertTrue;
 
+import java.util.concurrent.CountDownLatch;
+import java.util.concurrent.atomic.AtomicBoolean;
 import org.iommuemu.mmio.Access;
 import org.iommuemu.mmio.PhysicalMemory;
 import org.iommuemu.mmio.Translation;
@@ -390,18 +392,21 @@ class TableWalkTest {
                 .accessFlagUpdate(true)
                 .dirtyState(true)
                 .build();
-        int rounds = 100_000;
-        java.util.concurrent.atomic.AtomicBoolean done = new java.util.concurrent.atomic.AtomicBoolean();
-        java.util.concurrent.atomic.AtomicBoolean failed = new java.util.concurrent.atomic.AtomicBoolean();
+        int rounds = 2_000_000;
+        AtomicBoolean done = new AtomicBoolean();
+        AtomicBoolean failed = new AtomicBoolean();
+        CountDownLatch started = new CountDownLatch(2);
         Thread[] masters = new Thread[2];
         for (int i = 0; i < masters.length; i++) {
             masters[i] = new Thread(() -> {
+                started.countDown();
                 while (!done.get()) {
                     failed.compareAndSet(false, !WalkResult.permits(walk.walk(0, Access.WRITE), Access.WRITE));
                 }
             });
             masters[i].start();
         }
+        started.await();
         for (int i = 0; i < rounds; i++) {
             long old;
             do {

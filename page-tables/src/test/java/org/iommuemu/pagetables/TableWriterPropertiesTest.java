@@ -29,6 +29,9 @@ class TableWriterPropertiesTest {
         new Geometry(Granule.KIB_16, 1, 40, 40),
         new Geometry(Granule.KIB_64, 2, 40, 48),
         new Geometry(Granule.KIB_64, 1, 48, 48),
+        new Geometry(Granule.KIB_4, -1, 52, 52),
+        new Geometry(Granule.KIB_16, 0, 52, 52),
+        new Geometry(Granule.KIB_64, 1, 52, 52),
     };
 
     private record Mapped(long input, long output, long size) {
@@ -54,20 +57,29 @@ class TableWriterPropertiesTest {
         cached.clear();
         random = new SplittableRandom(seed);
         geometry = GEOMETRIES[random.nextInt(GEOMETRIES.length)];
-        writer = new TableWriter(memory, pages, geometry, this::invalidate);
-        walk = TableWalk.stage2(
-                        memory,
-                        geometry.granule(),
-                        writer.root(),
-                        geometry.inputBits(),
-                        geometry.outputBits(),
-                        geometry.startLevel())
-                .build();
+        boolean wide = geometry.outputBits() == 52;
+        writer = new TableWriter(
+                memory,
+                pages,
+                geometry,
+                new TableWriter.Options(true, wide, random.nextBoolean(), 0),
+                this::invalidate);
+        TableWalk.Builder builder = TableWalk.stage2(
+                memory,
+                geometry.granule(),
+                writer.root(),
+                geometry.inputBits(),
+                geometry.outputBits(),
+                geometry.startLevel());
+        walk = (wide ? builder.ds(3) : builder).build();
         for (int i = 0; i < 40; i++) {
             long input = place(geometry.inputBits());
             long size = Math.min(size(), (1L << geometry.inputBits()) - input);
-            if (random.nextInt(3) > 0) {
+            int kind = random.nextInt(8);
+            if (kind > 3) {
                 map(input, size);
+            } else if (kind == 3) {
+                protect(input, size);
             } else {
                 writer.unmap(input, size);
                 forget(input, size);
@@ -86,6 +98,7 @@ class TableWriterPropertiesTest {
                 assertEquals(expected(entry.getKey()), entry.getValue(), "a TLB would be stale");
             }
             assertEquals(1 + writer.tables(), pages.count());
+            checkRuns(input, size);
         }
         if (random.nextBoolean()) {
             writer.unmap(0, 1L << geometry.inputBits());
@@ -130,13 +143,52 @@ class TableWriterPropertiesTest {
         }
     }
 
+    /** Addresses stay; what is written is as it was, or can only be read. */
+    private void protect(long input, long size) {
+        long mapped = model.stream()
+                .mapToLong(m -> Math.max(0, Math.min(m.end(), input + size) - Math.max(m.input, input)))
+                .sum();
+        long attributes = Descriptor.STAGE2_RAM | (random.nextBoolean() ? Descriptor.UXN : 0);
+        if (mapped < size) {
+            int breaks = invalidations;
+            assertThrows(MappingException.class, () -> writer.protect(input, size, attributes));
+            assertEquals(breaks, invalidations);
+            return;
+        }
+        live = true;
+        writer.protect(input, size, attributes);
+        live = false;
+        long result = walk.walk(input + random.nextLong(size), Access.INSTRUCTION);
+        assertEquals((attributes & Descriptor.UXN) != 0, WalkResult.isFault(result));
+    }
+
+    private void checkRuns(long input, long size) {
+        long[] end = {input};
+        long[] sum = new long[1];
+        writer.runs(input, size, (at, output, length, attributes) -> {
+            assertEquals(true, at >= end[0] && length > 0);
+            assertEquals(expected(at), output);
+            assertEquals(expected(at + length - 1), output + length - 1);
+            end[0] = at + length;
+            sum[0] += length;
+        });
+        assertEquals(true, end[0] <= input + size);
+        long mapped = model.stream()
+                .mapToLong(m -> Math.max(0, Math.min(m.end(), input + size) - Math.max(m.input, input)))
+                .sum();
+        assertEquals(mapped, sum[0]);
+    }
+
+    /** While attributes change, leaves may stay live. */
+    private boolean live;
+
     private int invalidations;
 
     private void invalidate(long input, long size) {
         invalidations++;
         cached.keySet().removeIf(page -> page >= input && page < input + size);
         // Broken before it is made: nothing of the range is to be had now.
-        for (long at : new long[] {input, input + size / 2, input + size - 1}) {
+        for (long at : live ? new long[0] : new long[] {input, input + size / 2, input + size - 1}) {
             assertEquals(-1, writer.resolve(at), "still live while it is invalidated");
         }
     }

@@ -310,4 +310,201 @@ class TableWriterTest {
         wide.map(0, (1L << 48) - 0x1000, 0x1000, Descriptor.STAGE2_RAM);
         assertEquals((1L << 48) - 1, wide.resolve(0xfff));
     }
+
+    // Attributes
+
+    private static final long CLEAN = Descriptor.STAGE2_RAM & ~Descriptor.S2_WRITE | Descriptor.DBM;
+
+    @Test
+    void protectChangesPermissionsOfExactlyTheRangeWhileItIsLive() {
+        writer.map(0, OUT, MIB_2, Descriptor.STAGE2_RAM);
+        List<Boolean> live = new ArrayList<>();
+        onInvalidation = () -> live.add(writer.resolve(0x3000) >= 0);
+        writer.protect(0x3000, 0x2000, Descriptor.STAGE2_RAM & ~Descriptor.S2_WRITE);
+        assertEquals(List.of("0+200000", "3000+2000"), invalidations);
+        assertEquals(List.of(false, true), live, "broken to be split, live to be changed");
+        TableWalk walk = walk(writer);
+        assertFalse(WalkResult.isFault(walk.walk(0x2000, Access.WRITE)));
+        assertTrue(WalkResult.isFault(walk.walk(0x3000, Access.WRITE)));
+        assertEquals(OUT + 0x4fff, Translation.address(walk.walk(0x4fff, Access.READ), 0x4fff));
+        assertFalse(WalkResult.isFault(walk.walk(0x5000, Access.WRITE)));
+    }
+
+    @Test
+    void protectBreaksWhatIsToHaveAnotherMemoryType() {
+        writer.map(0, OUT, MIB_2, Descriptor.STAGE2_RAM);
+        List<Long> during = new ArrayList<>();
+        onInvalidation = () -> during.add(writer.resolve(0));
+        writer.protect(0, MIB_2, Descriptor.AF | Descriptor.MEM_ATTR_DEVICE | Descriptor.S2_READ);
+        assertEquals(List.of(-1L), during);
+        long result = walk(writer).walk(0x1234, Access.READ);
+        assertEquals(4, Translation.attributes(result));
+        assertEquals(21, Translation.log2Size(result));
+        assertEquals(OUT + 0x1234, writer.resolve(0x1234));
+    }
+
+    @Test
+    void protectOfWhatIsNotAllMappedIsRefused() {
+        writer.map(0, OUT, 0x3000, Descriptor.STAGE2_RAM);
+        TreeMap<Long, Long> before = contents(writer);
+        assertSame(Reason.NOT_MAPPED, refused(() -> writer.protect(0, 0x4000, 0)));
+        assertSame(Reason.MISALIGNED, refused(() -> writer.protect(1, 0x1000, 0)));
+        assertEquals(before, contents(writer));
+        writer.map(GIB, OUT, GIB, Descriptor.STAGE2_RAM);
+        pages.budget(1);
+        assertSame(Reason.OUT_OF_MEMORY, refused(() -> writer.protect(GIB, 0x1000, Descriptor.STAGE2_RAM)));
+        assertEquals(OUT + GIB - 1, writer.resolve(2 * GIB - 1));
+    }
+
+    @Test
+    void runsAreAsLongAsOutputsFollowAndAttributesAreEqual() {
+        writer.map(MIB_2 - 0x1000, OUT + MIB_2 - 0x1000, MIB_2 + 0x2000, Descriptor.STAGE2_RAM);
+        writer.map(2 * MIB_2 + 0x1000, OUT, 0x1000, Descriptor.STAGE2_RAM);
+        writer.map(2 * MIB_2 + 0x2000, OUT + 0x1000, 0x1000, CLEAN);
+        List<String> runs = new ArrayList<>();
+        writer.runs(
+                0,
+                GIB,
+                (input, output, size, attributes) -> runs.add(
+                        "%x>%x+%x".formatted(input, output - OUT, size) + (attributes == CLEAN ? " clean" : "")));
+        assertEquals(List.of("1ff000>1ff000+202000", "401000>0+1000", "402000>1000+1000 clean"), runs);
+        runs.clear();
+        writer.runs(
+                MIB_2 + 0x5000,
+                0x3000,
+                (input, output, size, attributes) ->
+                        runs.add("%x>%x+%x %x".formatted(input, output - OUT, size, attributes)));
+        assertEquals(List.of("205000>205000+3000 %x".formatted(Descriptor.STAGE2_RAM)), runs);
+    }
+
+    @Test
+    void tableDescriptorsHaveTheAttributesThatTheWriterWasGiven() {
+        TableWriter secure = new TableWriter(
+                memory,
+                pages,
+                FOUR_K,
+                new TableWriter.Options(false, false, false, Descriptor.NS_TABLE),
+                (input, size) -> {});
+        secure.map(0, OUT, 0x1000, Descriptor.AF | Descriptor.NS | Descriptor.AP_UNPRIVILEGED);
+        TableWalk walk = TableWalk.stage1(memory, Granule.KIB_4, secure.root(), 39, 40)
+                .nonSecureOnly(true)
+                .build();
+        assertEquals(OUT, Translation.address(walk.walk(0, Access.READ), 0));
+        assertThrows(IllegalArgumentException.class, () -> new TableWriter.Options(true, false, false, 1L << 58));
+    }
+
+    // 52 bits
+
+    @ParameterizedTest
+    @EnumSource(Granule.class)
+    void with52BitsInputsAndOutputsReachTheTop(Granule granule) {
+        Geometry g = new Geometry(granule, granule.stage1StartLevel(52), 52, 52);
+        TableWriter wide =
+                new TableWriter(memory, pages, g, new TableWriter.Options(false, true, false, 0), (input, size) -> {});
+        long top = (1L << 52) - granule.bytes();
+        wide.map(top, top, granule.bytes(), Descriptor.AF | Descriptor.AP_UNPRIVILEGED);
+        int blockLevel = granule == Granule.KIB_4 ? 0 : 1;
+        long block = 1L << granule.entryShift(blockLevel);
+        wide.map(block, 5L << 49, block, Descriptor.AF | Descriptor.AP_UNPRIVILEGED);
+        TableWalk walk =
+                TableWalk.stage1(memory, granule, wide.root(), 52, 52).ds(3).build();
+        assertEquals(top | 0x123, Translation.address(walk.walk(top | 0x123, Access.READ), 0x123));
+        long result = walk.walk(2 * block - 1, Access.READ);
+        assertEquals((5L << 49) + block - 1, Translation.address(result, 0xfff));
+        assertEquals(granule.entryShift(blockLevel), Translation.log2Size(result));
+        assertEquals(top | 5, wide.resolve(top | 5));
+        assertSame(Reason.OUTPUT_SIZE, refused(() -> wide.map(0, 1L << 52, granule.bytes(), 0)));
+        wide.unmap(0, 1L << 52);
+        assertEquals(0, wide.tables());
+    }
+
+    // Contiguous hint
+
+    private TableWriter contiguous() {
+        return new TableWriter(
+                memory,
+                pages,
+                FOUR_K,
+                new TableWriter.Options(true, false, true, 0),
+                (input, size) -> invalidations.add("%x+%x".formatted(input, size)));
+    }
+
+    @Test
+    void groupsThatFitGetTheContiguousHint() {
+        TableWriter hinting = contiguous();
+        hinting.map(0xf000, OUT + 0xf000, 0x1_2000, Descriptor.STAGE2_RAM);
+        hinting.map(32 * MIB_2, OUT, 16 * MIB_2, Descriptor.STAGE2_RAM);
+        TableWalk walk = walk(hinting);
+        assertEquals(12, Translation.log2Size(walk.walk(0xf000, Access.READ)));
+        assertEquals(16, Translation.log2Size(walk.walk(0x1_3000, Access.READ)));
+        assertEquals(12, Translation.log2Size(walk.walk(0x2_0000, Access.READ)));
+        assertEquals(25, Translation.log2Size(walk.walk(32 * MIB_2, Access.READ)));
+        assertEquals(OUT + 0x1_3000, Translation.address(walk.walk(0x1_3000, Access.READ), 0));
+        assertSame(Reason.OVERLAP, refused(() -> hinting.map(0x2_0000, 0, 0x1_0000, Descriptor.STAGE2_RAM)));
+        assertEquals(-1, hinting.resolve(0x2_1000));
+    }
+
+    @Test
+    void unmappingPartOfAGroupBreaksTheWholeGroupAndKeepsItsDirtyState() {
+        TableWriter hinting = contiguous();
+        hinting.map(0, OUT, 0x1_0000, CLEAN);
+        TableWalk walk = TableWalk.stage2(memory, Granule.KIB_4, hinting.root(), 39, 40, 1)
+                .accessFlagUpdate(true)
+                .dirtyState(true)
+                .build();
+        assertEquals(16, Translation.log2Size(walk.walk(0x2000, Access.WRITE)));
+        hinting.unmap(0xf000, 0x1000);
+        assertEquals(List.of("0+10000", "f000+1000"), invalidations);
+        assertEquals(12, log2SizeOf(walk, 0x2000));
+        List<Long> dirty = new ArrayList<>();
+        hinting.harvestDirty(0, MIB_2, (input, size) -> dirty.add(input));
+        assertEquals(15, dirty.size(), "all that a TLB may have let be written");
+    }
+
+    private static int log2SizeOf(TableWalk walk, long input) {
+        return Translation.log2Size(walk.walk(input, Access.READ));
+    }
+
+    // Dirty state
+
+    @Test
+    void harvestTellsWhatWasWrittenSinceTheLastOne() {
+        for (boolean stage2 : new boolean[] {false, true}) {
+            TableWriter one = new TableWriter(
+                    memory,
+                    pages,
+                    FOUR_K,
+                    new TableWriter.Options(stage2, false, false, 0),
+                    (input, size) -> invalidations.add("%x+%x".formatted(input, size)));
+            long clean = stage2 ? CLEAN : Descriptor.AF | Descriptor.AP_UNPRIVILEGED | CLEAN_STAGE1;
+            one.map(0, OUT, MIB_2 + 0x4000, clean);
+            one.map(GIB, OUT, 0x1000, stage2 ? clean | Descriptor.S2_WRITE : clean & ~Descriptor.AP_READ_ONLY);
+            one.map(GIB + 0x1000, OUT, 0x1000, (stage2 ? Descriptor.STAGE2_RAM : Descriptor.AF));
+            TableWalk walk = (stage2
+                            ? TableWalk.stage2(memory, Granule.KIB_4, one.root(), 39, 40, 1)
+                            : TableWalk.stage1(memory, Granule.KIB_4, one.root(), 39, 40))
+                    .accessFlagUpdate(true)
+                    .dirtyState(true)
+                    .build();
+            walk.walk(0x1234, Access.WRITE);
+            walk.walk(MIB_2 + 0x2000, Access.WRITE);
+            walk.walk(MIB_2 + 0x3000, Access.READ);
+            invalidations.clear();
+            List<String> dirty = new ArrayList<>();
+            TableWriter.Dirty action = (input, size) -> dirty.add("%x+%x".formatted(input, size));
+            one.harvestDirty(0, 2 * GIB, action);
+            assertEquals(List.of("0+200000", "202000+1000", "40000000+1000"), dirty);
+            assertEquals(List.of("0+80000000"), invalidations);
+            one.harvestDirty(0, 2 * GIB, action);
+            assertEquals(3, dirty.size(), "clean now");
+            assertEquals(1, invalidations.size());
+            walk.walk(0x1234, Access.WRITE);
+            one.harvestDirty(0x1000, 0x1000, action);
+            assertEquals("1000+1000", dirty.get(3), "the block was split");
+            assertTrue(WalkResult.permits(walk.walk(0x2000, Access.READ), Access.WRITE), "dirty as the block was");
+            one.destroy();
+        }
+    }
+
+    private static final long CLEAN_STAGE1 = Descriptor.AP_READ_ONLY | Descriptor.DBM;
 }

@@ -18,6 +18,7 @@ import org.iommuemu.harness.BoardException;
 import org.iommuemu.harness.BootOptions;
 import org.iommuemu.harness.BootReport;
 import org.iommuemu.harness.BootRun;
+import org.iommuemu.ipmmu.IpmmuOption;
 import org.iommuemu.probe.boot.IommuOptions;
 import org.iommuemu.probe.devicetree.DeviceTree;
 import org.iommuemu.probe.devicetree.DeviceTreeException;
@@ -74,6 +75,20 @@ final class BootCommand implements Callable<Integer> {
     private List<String> withoutDrivers = List.of();
 
     @Option(
+            names = "--driver",
+            paramLabel = "ipmmu=xen|linux",
+            description =
+                    "Drives IPMMUs as Xen does, with shared stage 2 tables (the default), or as Linux does, with stage "
+                            + "1 tables.")
+    private String driver = "ipmmu=xen";
+
+    @Option(
+            names = "--ipmmu-option",
+            paramLabel = "NAME",
+            description = "An IPMMU that differs from what is assumed, see docs/ipmmu-vmsa.md. Repeatable.")
+    private List<IpmmuOption> ipmmuOptions = List.of();
+
+    @Option(
             names = "--prr",
             paramLabel = "VALUE",
             converter = HexConverter.class,
@@ -102,6 +117,9 @@ final class BootCommand implements Callable<Integer> {
                 return badInput("--without-driver " + driver + ": there is no such driver, only smmuv3 and ipmmu");
             }
         }
+        if (!driver.equals("ipmmu=xen") && !driver.equals("ipmmu=linux")) {
+            return badInput("--driver " + driver + ": it is ipmmu=xen or ipmmu=linux");
+        }
         try {
             DeviceTree tree = DeviceTree.read(board);
             String line = commandLine(tree);
@@ -112,7 +130,12 @@ final class BootCommand implements Callable<Integer> {
             BootReport report = BootRun.run(
                     tree,
                     new BootOptions(
-                            line, failures, drivers, product == null ? OptionalInt.empty() : OptionalInt.of(product)),
+                            line,
+                            failures,
+                            drivers,
+                            product == null ? OptionalInt.empty() : OptionalInt.of(product),
+                            driver.equals("ipmmu=linux"),
+                            Set.copyOf(ipmmuOptions)),
                     log);
             if (json) {
                 out.println(JSON.writeValueAsString(report));

@@ -134,6 +134,24 @@ class BootCommandTest {
     }
 
     @Test
+    void ipmmusAreDrivenAsLinuxDoesIfAskedFor() throws IOException {
+        JsonNode masters = json(0, GEN3, "--driver", "ipmmu=linux").get("masters");
+        assertEquals("ok", masters.get(0).get("dma").textValue());
+        assertEquals(1, masters.get(0).get("domain").intValue());
+        assertEquals(0, run(GEN3, "--driver", "ipmmu=xen"));
+    }
+
+    @Test
+    void ipmmusDifferFromWhatIsAssumedIfAskedFor() throws IOException {
+        JsonNode masters = json(0, GEN3, "--ipmmu-option", "COLD_RESET", "--driver=ipmmu=linux")
+                .get("masters");
+        assertEquals("ABORT", masters.get(0).get("dma").textValue(), "Linux leaves USE_SECGRP as it is");
+        masters = json(0, GEN3, "--ipmmu-option=COLD_RESET", "--ipmmu-option=PAGE_OF_FAULT")
+                .get("masters");
+        assertEquals("ok", masters.get(0).get("dma").textValue());
+    }
+
+    @Test
     void aMissingFileIsStatus2() {
         assertEquals(2, run("nowhere.dtb"));
         assertOneErrorLine("nowhere.dtb", "no such file");
@@ -164,6 +182,9 @@ class BootCommandTest {
                 "--fail=/nowhere=EIO",
                 "--fail=nonsense",
                 "--prr=x",
+                "--driver=ipmmu=bsd",
+                "--driver=smmuv3=linux",
+                "--ipmmu-option=FROB",
                 "--frob",
                 "--without-driver"
             })

@@ -6,16 +6,29 @@ import org.iommuemu.probe.devicetree.DeviceTreeNode;
 /**
  * Offsets and bits as the driver knows them, by generation (Xen ipmmu-vmsa.c, struct ipmmu_features; Linux likewise).
  *
- * @param contexts of a root
+ * @param contexts of a root, as many as the drivers use
+ * @param utlbs of a unit, at most
+ * @param bank added to all offsets
  * @param contextBase offset of context 0
  * @param contextStride from one context to the next
  * @param utlbBase added to the offsets of micro-TLB registers
  * @param controlBase added to the offsets of control registers
  * @param ttselMask the context number in IMUCTR
  */
-record IpmmuLayout(int contexts, int contextBase, int contextStride, int utlbBase, int controlBase, int ttselMask) {
-    static final IpmmuLayout GEN3 = new IpmmuLayout(8, 0, 0x40, 0, 0, 0xf0);
-    static final IpmmuLayout GEN4 = new IpmmuLayout(16, 0x10000, 0x1040, 0x3000, 0x1000, 0x1f0);
+record IpmmuLayout(
+        int contexts,
+        int utlbs,
+        int bank,
+        int contextBase,
+        int contextStride,
+        int utlbBase,
+        int controlBase,
+        int ttselMask) {
+    /** Units of their own, in the non-secure bank; Linux uses one context. Xen does not know them. */
+    static final IpmmuLayout GEN2 = new IpmmuLayout(1, 32, 0x800, 0, 0x40, 0, 0, 0xf0);
+
+    static final IpmmuLayout GEN3 = new IpmmuLayout(8, 48, 0, 0, 0x40, 0, 0, 0xf0);
+    static final IpmmuLayout GEN4 = new IpmmuLayout(16, 64, 0, 0x10000, 0x1040, 0x3000, 0x1000, 0x1f0);
 
     /** The most micro-TLBs that a unit of any generation has. */
     static final int UTLBS = 64;
@@ -33,6 +46,15 @@ record IpmmuLayout(int contexts, int contextBase, int contextStride, int utlbBas
     static final int IMTTBCR_PMB = 1 << 30;
     static final int IMTTBCR_SL0_LEVEL_1 = 1 << 6;
 
+    static final int IMTTBCR_SL0_LEVEL_1_GEN2 = 1 << 4;
+    /** Inner shareable, write-back, allocating table walks. */
+    static final int IMTTBCR_CACHED_WALKS = 3 << 12 | 1 << 10 | 1 << 8;
+    /** With stage 1 tables. */
+    static final int IMTTBCR_STAGE1_LEVEL_1 = 2 << 6;
+
+    static final int IMBUSCR = 0x0c;
+    static final int IMBUSCR_DVM_BUSSEL = 7;
+
     static final int IMTTLBR0 = 0x10;
     static final int IMTTUBR0 = 0x14;
 
@@ -41,10 +63,12 @@ record IpmmuLayout(int contexts, int contextBase, int contextStride, int utlbBas
     static final int IMSTR_ABORT = 1 << 2;
     static final int IMSTR_PF = 1 << 1;
     static final int IMSTR_TF = 1;
+    static final int IMMAIR0 = 0x28;
     static final int IMELAR = 0x30;
     static final int IMEUAR = 0x34;
 
     static final int IMUCTR_MMUEN = 1;
+    static final int IMUCTR_FLUSH = 1 << 1;
     static final int IMUCTR_TTSEL_SHIFT = 4;
 
     static final int IMSCTLR = 0x500;
@@ -82,13 +106,24 @@ record IpmmuLayout(int contexts, int contextBase, int contextStride, int utlbBas
         return null;
     }
 
+    /** The layout of a node's unit for Linux, which drives all generations; or null. */
+    static IpmmuLayout ofAnyGeneration(DeviceTreeNode node) {
+        IpmmuLayout layout = of(node);
+        return layout == null && node.isCompatible("renesas,ipmmu-vmsa") ? GEN2 : layout;
+    }
+
+    /** Whether root and caches are units of their own. */
+    boolean hasCaches() {
+        return this != GEN2;
+    }
+
     /** Contexts 8 to 15 of a Gen4 unit are in the second half of their pages (Linux and Xen, ipmmu_ctx_reg). */
     int context(int number, int register) {
-        return contextBase + number * contextStride + (contexts > 8 && number >= 8 ? 0x600 : 0) + register;
+        return bank + contextBase + number * contextStride + (contexts > 8 && number >= 8 ? 0x600 : 0) + register;
     }
 
     int imuctr(int utlb) {
-        return utlbBase + (utlb < 32 ? 0x300 + 0x10 * utlb : 0x600 + 0x10 * (utlb - 32));
+        return bank + utlbBase + (utlb < 32 ? 0x300 + 0x10 * utlb : 0x600 + 0x10 * (utlb - 32));
     }
 
     int imuasid(int utlb) {
@@ -96,6 +131,6 @@ record IpmmuLayout(int contexts, int contextBase, int contextStride, int utlbBas
     }
 
     int control(int register) {
-        return controlBase + register;
+        return bank + controlBase + register;
     }
 }

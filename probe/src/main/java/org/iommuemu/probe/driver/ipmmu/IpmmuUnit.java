@@ -35,6 +35,14 @@ final class IpmmuUnit {
         bus.write32(base + layout.context(context, register), value);
     }
 
+    void writeUtlb(int utlb, int imuctr) {
+        bus.write32(base + layout.imuctr(utlb), imuctr);
+    }
+
+    void writeAsid(int utlb, int imuasid) {
+        bus.write32(base + layout.imuasid(utlb), imuasid);
+    }
+
     /** Sets and clears bits of a control register, keeping what firmware put into the others. */
     void changeControl(int register, int set, int clear) {
         long address = base + layout.control(register);
