@@ -38,7 +38,7 @@ final class IpmmuBoard {
         memory.write64(LEVEL2 + 16, LEVEL3 + Place.PAGE | Descriptor.NS_TABLE | 3);
         Place.mapAll(memory, LEVEL3, 0, PAGES);
 
-        Ipmmu root = Ipmmu.root("mm", VARIANT, bus, null, IpmmuBoard::misuse);
+        Ipmmu root = Ipmmu.root("mm", VARIANT, bus, null, null, IpmmuBoard::misuse);
         cache = Ipmmu.cache("ds0", VARIANT, root, 0, IpmmuBoard::misuse);
         bus.attach("mm", ROOT, root.window(), root.registers());
         bus.attach("ds0", CACHE, cache.window(), cache.registers());
