@@ -33,7 +33,7 @@ public final class IpmmuOrdering {
         public TransferAgainstFlush() {
             super(BOARD.memory, IpmmuBoard::descriptor);
             if ((number & 1) == 0) {
-                warm(port);
+                warm(port, place);
             }
         }
 
@@ -75,7 +75,7 @@ public final class IpmmuOrdering {
         public BurstAgainstFlush() {
             super(BOARD.memory, IpmmuBoard::descriptor);
             if ((number & 1) == 0) {
-                warm(port);
+                warm(port, place);
             }
         }
 
@@ -120,7 +120,7 @@ public final class IpmmuOrdering {
         public UncachedAgainstFlush() {
             super(BOARD.memory, IpmmuBoard::descriptor);
             if ((number & 1) == 0) {
-                warm(port);
+                warm(port, place);
             }
         }
 

@@ -19,7 +19,12 @@ public abstract class Moved extends Meeting {
 
     private final PhysicalMemory memory;
     private final long entry;
-    private final int oldFrame;
+
+    /** What the page is mapped to at first. */
+    protected final long oldFrame;
+
+    /** What it is moved to. */
+    protected final long newFrame;
 
     /**
      * A page at its present frame.
@@ -29,14 +34,11 @@ public abstract class Moved extends Meeting {
     protected Moved(PhysicalMemory memory, IntToLongFunction entries) {
         this.memory = memory;
         entry = entries.applyAsLong(place);
-        oldFrame = (int) (memory.read64(entry) >>> 12) & 1;
-        memory.write64(frame(0), 0);
-        memory.write64(frame(1), 0);
-    }
-
-    /** @param moved 0 for the old frame, 1 for the new one */
-    protected final long frame(int moved) {
-        return Place.frame(place, oldFrame ^ moved);
+        int which = (int) (memory.read64(entry) >>> 12) & 1;
+        oldFrame = Place.frame(place, which);
+        newFrame = Place.frame(place, which ^ 1);
+        memory.write64(oldFrame, 0);
+        memory.write64(newFrame, 0);
     }
 
     /** The driver changes the table or the STE, and has not told the unit yet. */
@@ -50,18 +52,18 @@ public abstract class Moved extends Meeting {
     }
 
     /** Fills the port's micro-TLB and the unit's TLB with the old translation. */
-    protected final void warm(DmaPort port) {
+    protected static void warm(DmaPort port, int place) {
         port.translate(Place.input(place), true);
     }
 
-    private int written(int moved) {
-        long bytes = memory.read64(frame(moved));
+    private int written(long frame) {
+        long bytes = memory.read64(frame);
         return (int) (bytes & 1 | bytes >>> 7 & 2 | bytes >>> 14 & 4 | bytes >>> 21 & 8);
     }
 
     /** The driver has been told that all is done. */
     protected final void done(III_Result result) {
-        result.r1 = written(0);
+        result.r1 = written(oldFrame);
     }
 
     /**
@@ -71,7 +73,7 @@ public abstract class Moved extends Meeting {
      */
     protected final void end(III_Result result, DmaPort port) {
         write(port, 3);
-        result.r2 = written(0);
-        result.r3 = written(1);
+        result.r2 = written(oldFrame);
+        result.r3 = written(newFrame);
     }
 }

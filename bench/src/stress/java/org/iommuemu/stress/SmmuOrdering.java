@@ -41,7 +41,7 @@ public final class SmmuOrdering {
         public TransferAgainstTlbi() {
             super(BOARD.memory, SmmuBoard::stage1Descriptor);
             if ((number & 1) == 0) {
-                warm(port);
+                warm(port, place);
             }
         }
 
@@ -84,7 +84,7 @@ public final class SmmuOrdering {
         public BurstAgainstTlbi() {
             super(BOARD.memory, SmmuBoard::stage1Descriptor);
             if ((number & 1) == 0) {
-                warm(port);
+                warm(port, place);
             }
         }
 
@@ -130,7 +130,7 @@ public final class SmmuOrdering {
         public UncachedAgainstTlbi() {
             super(BOARD.memory, SmmuBoard::stage1Descriptor);
             if ((number & 1) == 0) {
-                warm(port);
+                warm(port, place);
             }
         }
 
@@ -176,7 +176,7 @@ public final class SmmuOrdering {
         public BurstAgainstCfgi() {
             super(BOARD.memory, SmmuBoard::ste);
             if ((number & 1) == 0) {
-                warm(port);
+                warm(port, place);
             }
         }
 
@@ -222,7 +222,7 @@ public final class SmmuOrdering {
         public BurstAgainstStage2() {
             super(BOARD.memory, SmmuBoard::stage2Descriptor);
             if ((number & 1) == 0) {
-                warm(port);
+                warm(port, place);
             }
         }
 
@@ -271,7 +271,7 @@ public final class SmmuOrdering {
         public BurstAgainstNested() {
             super(BOARD.memory, SmmuBoard::stage2Descriptor);
             if ((number & 1) == 0) {
-                warm(port);
+                warm(port, place);
             }
         }
 
@@ -322,7 +322,7 @@ public final class SmmuOrdering {
         public BurstAgainstNewStage2() {
             super(BOARD.memory, SmmuOrdering::rootOfStage2);
             if ((number & 1) == 0) {
-                warm(port);
+                warm(port, place);
             }
         }
 
@@ -367,8 +367,8 @@ public final class SmmuOrdering {
         /** A page at its present frame, which has 1 in it; the other one has 2. */
         public ReadAgainstTlbi() {
             super(BOARD.memory, SmmuBoard::stage1Descriptor);
-            BOARD.memory.write8(frame(0), 1);
-            BOARD.memory.write8(frame(1), 2);
+            BOARD.memory.write8(oldFrame, 1);
+            BOARD.memory.write8(newFrame, 2);
             if ((number & 1) == 0) {
                 port.translate(Place.input(place), false);
             }
@@ -390,7 +390,7 @@ public final class SmmuOrdering {
             move();
             BOARD.invalidate(SmmuBoard.TLBI_NH_VA, 0, SmmuBoard.ASID_A, Place.input(place));
             BOARD.sync();
-            BOARD.memory.write8(frame(0), 3);
+            BOARD.memory.write8(oldFrame, 3);
         }
     }
 
@@ -413,7 +413,7 @@ public final class SmmuOrdering {
             // The last state left it without the valid bit, and nothing cached.
             BOARD.memory.write64(descriptor, BOARD.memory.read64(descriptor) | 1);
             if ((number & 1) == 0) {
-                warm(port);
+                warm(port, place);
             }
         }
 
@@ -437,7 +437,7 @@ public final class SmmuOrdering {
         /** Looks at the frame. */
         @Arbiter
         public void arbiter(III_Result result) {
-            result.r2 = BOARD.memory.read8(frame(0));
+            result.r2 = BOARD.memory.read8(oldFrame);
         }
     }
 }
