@@ -537,15 +537,18 @@ public final class Ipmmu implements Translator {
 
     private void utlbControlWritten(int utlb, long imuctr) {
         Tlb cache = tlb;
-        if (IpmmuRegisters.UTLB_FLUSH.isSet(imuctr)) {
-            for (int n = 0; cache != null && n < variant.contexts(); n++) {
-                cache.invalidateAsid(space(n, false), utlb);
-                cache.invalidateAsid(space(n, true), utlb);
-            }
-            registers.set(layout.imuctr[utlb], IpmmuRegisters.UTLB_FLUSH.set(imuctr, 0));
+        boolean flush = IpmmuRegisters.UTLB_FLUSH.isSet(imuctr);
+        for (int n = 0; flush && cache != null && n < variant.contexts(); n++) {
+            cache.invalidateAsid(space(n, false), utlb);
+            cache.invalidateAsid(space(n, true), utlb);
         }
         main.ports.stream(utlb);
         told &= ~(1L << utlb);
+        if (flush) {
+            main.ports.synchronise(registers);
+            // Meanwhile software may have written the register again.
+            registers.set(layout.imuctr[utlb], IpmmuRegisters.UTLB_FLUSH.set(registers.get(layout.imuctr[utlb]), 0));
+        }
     }
 
     @Override

@@ -7,11 +7,13 @@ import static org.iommuemu.ipmmu.Board.LINUX_RAM;
 import static org.iommuemu.ipmmu.Board.dma;
 import static org.junit.jupiter.api.Assertions.assertEquals;
 import static org.junit.jupiter.api.Assertions.assertNull;
+import static org.junit.jupiter.api.Assertions.assertTrue;
 
 import java.util.ArrayList;
 import java.util.List;
 import java.util.concurrent.atomic.AtomicLong;
 import java.util.concurrent.atomic.AtomicReference;
+import org.iommuemu.mmio.DmaPort;
 import org.junit.jupiter.api.Timeout;
 import org.junit.jupiter.params.ParameterizedTest;
 import org.junit.jupiter.params.provider.ValueSource;
@@ -70,5 +72,32 @@ class ConcurrencyTest {
         }
         assertNull(failure.get());
         assertEquals(current.get(), dma(board.ds0, 0, 0x1000));
+    }
+
+    /** A flush of a context, in the cache or the root, and one of a micro-TLB are over when accesses under way are. */
+    @ParameterizedTest
+    @ValueSource(ints = {0, 1, 2})
+    @Timeout(30)
+    void aFlushWaitsForAccessesUnderWay(int which) throws InterruptedException {
+        Board board = new Board("renesas,ipmmu-r8a7795");
+        long table = board.pages(4096);
+        board.mapLinux(table, 0x1000, Board.RAM + 0x800_0000L, LINUX_RAM);
+        board.linuxAttach(board.c, 1, 0, table);
+        DmaPort port = board.port(board.ds0, 0);
+        port.beginBurst();
+        port.translate(0x1000, false);
+        Thread driver = new Thread(() -> {
+            switch (which) {
+                case 0 -> board.c.ctx(1, IMCTR, 7);
+                case 1 -> board.r.ctx(1, IMCTR, 7);
+                default -> board.c.imuctr(0, 1 << 4 | 3);
+            }
+        });
+        driver.start();
+        driver.join(100);
+        assertTrue(driver.isAlive());
+        port.endBurst();
+        driver.join();
+        assertEquals(0x11, board.c.imuctr(0));
     }
 }

@@ -141,8 +141,8 @@ public final class DmaPort {
 
     /**
      * Opens a burst: until {@link #endBurst} the accesses of this thread through the port need no announcement of their
-     * own. A unit that completes an invalidation meanwhile waits for the burst's end, or for its next access. Bursts may
-     * be nested.
+     * own. A unit that completes an invalidation meanwhile waits for the burst's end, or for its next access: that one
+     * says that what was done with translations before it is complete. Bursts may be nested.
      */
     public void beginBurst() {
         if (invalidations != null) {
@@ -156,7 +156,8 @@ public final class DmaPort {
     /** Ends the burst that this thread opened last. */
     public void endBurst() {
         if (invalidations != null) {
-            thread.end();
+            // Another thread may have used the port since.
+            (thread.isCurrent() ? thread : DmaThread.current()).end();
         }
     }
 
@@ -296,14 +297,24 @@ public final class DmaPort {
                 return Response.ABORT;
             } else {
                 long physical = translator == null ? at : Translation.address(translation, at);
-                boolean answered = write
-                        ? bus.dmaWrite(physical, bytes, offset + done, part)
-                        : bus.dmaRead(physical, bytes, offset + done, part);
-                if (!answered) {
+                if (!access(write, physical, bytes, offset + done, part)) {
                     return Response.BUS_ERROR;
                 }
             }
         }
         return response;
+    }
+
+    private boolean access(boolean write, long physical, byte[] bytes, int offset, int length) {
+        DmaThread mover = invalidations == null ? null : thread;
+        if (mover != null) {
+            mover.startMoving();
+        }
+        boolean answered =
+                write ? bus.dmaWrite(physical, bytes, offset, length) : bus.dmaRead(physical, bytes, offset, length);
+        if (mover != null) {
+            mover.stopMoving();
+        }
+        return answered;
     }
 }

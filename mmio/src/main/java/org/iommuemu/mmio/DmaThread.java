@@ -48,6 +48,12 @@ final class DmaThread {
     /** How many bursts are open, one inside of the other. The thread's own. */
     private int depth;
 
+    /**
+     * How many accesses are translated and not complete, one inside of the other: a device that is written to may do DMA
+     * itself. The thread's own.
+     */
+    private int moving;
+
     private static synchronized DmaThread register() {
         DmaThread self = new DmaThread();
         all = Stream.concat(Arrays.stream(all).filter(other -> other.thread.isAlive()), Stream.of(self))
@@ -70,8 +76,10 @@ final class DmaThread {
     /** Before the first access of a burst, and before its unit's log is looked at. */
     void begin(Invalidations through) {
         if (depth++ == 0) {
+            moving = 0;
             ACKNOWLEDGED.setOpaque(this, 0L);
-            UNIT.setOpaque(this, through);
+            // Release: whoever waits for our last burst and sees another unit sees that burst's accesses, too.
+            UNIT.setRelease(this, through);
             // Release: whoever sees the burst open sees its unit.
             BURST.setRelease(this, burst + 1);
             VarHandle.fullFence();
@@ -88,9 +96,19 @@ final class DmaThread {
         }
     }
 
+    /** From the translation of an access on. */
+    void startMoving() {
+        moving++;
+    }
+
+    /** The access is complete. */
+    void stopMoving() {
+        moving--;
+    }
+
     /** The thread's accesses before this are complete, and those after it will heed all records up to {@code head}. */
     void acknowledge(Invalidations of, long head) {
-        if (unit == of) {
+        if (unit == of && moving == 0) {
             ACKNOWLEDGED.setRelease(this, head);
         }
     }

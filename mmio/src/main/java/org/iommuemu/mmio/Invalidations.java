@@ -132,6 +132,7 @@ public final class Invalidations {
 
     private void await(DmaThread other, long now, Object monitor) {
         long burst = other.burst();
+        boolean interrupted = false;
         for (int spins = 0; other.mayUse(this, burst, now); spins++) {
             if (spins < SPINS) {
                 Thread.onSpinWait();
@@ -140,12 +141,14 @@ public final class Invalidations {
                 try {
                     monitor.wait(1);
                 } catch (InterruptedException e) {
-                    Thread.currentThread().interrupt();
-                    spins = 0;
+                    interrupted = true; // An interrupted thread that waits again would never give the monitor up.
                 }
             } else {
                 Thread.yield();
             }
+        }
+        if (interrupted) {
+            Thread.currentThread().interrupt();
         }
     }
 }

@@ -278,6 +278,82 @@ class InvalidationsTest {
         });
     }
 
+    @Test
+    void whoWaitsGivesTheMonitorUpAlsoIfItIsInterrupted() {
+        Object monitor = new Object();
+        assertTimeoutPreemptively(Duration.ofSeconds(20), () -> {
+            CountDownLatch open = new CountDownLatch(1);
+            Thread master = new Thread(() -> {
+                port.beginBurst();
+                open.countDown();
+                synchronized (monitor) {
+                    port.endBurst();
+                }
+            });
+            synchronized (monitor) {
+                master.start();
+                open.await();
+                unit.invalidations.all();
+                Thread.currentThread().interrupt();
+                unit.invalidations.synchronise(monitor);
+                assertTrue(Thread.interrupted(), "still interrupted afterwards");
+            }
+            master.join();
+        });
+    }
+
+    @Test
+    void aBurstIsEndedByTheThreadThatOpenedItAlsoIfAnotherOneUsedThePortMeanwhile() {
+        assertTimeoutPreemptively(Duration.ofSeconds(20), () -> {
+            port.beginBurst();
+            Thread other = new Thread(() -> port.write(0, new byte[1], 0, 1));
+            other.start();
+            other.join();
+            port.endBurst();
+            Thread driver = new Thread(() -> {
+                unit.invalidations.all();
+                unit.invalidations.synchronise(this);
+            });
+            driver.start();
+            driver.join(); // Our burst is not open any more.
+        });
+    }
+
+    /** The device's own DMA says nothing of the access that set it off, of which there is more to come. */
+    @Test
+    void anAccessIsNotCompleteWhenTheDeviceItWritesToDoesDma() {
+        assertTimeoutPreemptively(Duration.ofSeconds(20), () -> {
+            Thread driver = new Thread(() -> unit.invalidations.synchronise(this));
+            List<Boolean> waited = new ArrayList<>();
+            DmaPort devices = new DmaPort(bus, unit, 8);
+            bus.attach("doorbells", 0x1000, PAGE, new BusDevice() {
+                @Override
+                public long read(long offset, int size) {
+                    return 0;
+                }
+
+                @Override
+                public void write(long offset, int size, long value) {
+                    if (offset == 0) {
+                        unit.invalidations.all();
+                        driver.start();
+                        devices.read(0, new byte[1], 0, 1);
+                        try {
+                            driver.join(200);
+                        } catch (InterruptedException e) {
+                            Thread.currentThread().interrupt();
+                        }
+                    }
+                    waited.add(driver.isAlive());
+                }
+            });
+            unit.base = 0x1000;
+            port.write(0, new byte[16], 0, 16);
+            driver.join();
+            assertEquals(List.of(true, true), waited, "both halves were written before the driver went on");
+        });
+    }
+
     /** A burst of another unit's ports is none of our business, and must not delay us. */
     @Test
     void anotherUnitsBurstIsNotWaitedFor() {

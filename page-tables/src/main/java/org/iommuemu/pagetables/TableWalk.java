@@ -399,15 +399,30 @@ public final class TableWalk {
      * @return bits of {@link WalkResult}
      */
     public long walk(long input, int access) {
+        return walk(input, access, stage2Epoch());
+    }
+
+    /**
+     * As {@link #walk(long, int)}, for who may find out that this walk is not to be used any more (its configuration was
+     * invalidated): nothing of stage 2 is cached unless its TLB's epoch is still the same.
+     *
+     * @param stage2Epoch {@link #stage2Epoch} before it was made sure of that, or {@link Tlb#NO_EPOCH} to cache nothing
+     */
+    public long walk(long input, int access, long stage2Epoch) {
         long result;
         do {
-            result = descend(input, access);
+            result = descend(input, access, stage2Epoch);
         } while (result == RETRY);
         if (next == null || WalkResult.isFault(result)) {
             return result;
         }
-        long second = next.through(Translation.address(result, input), access);
+        long second = next.through(Translation.address(result, input), access, stage2Epoch);
         return WalkResult.isFault(second) ? second : combine(result, second);
+    }
+
+    /** The epoch of the TLB of the stage 2 below this table, if there are both. */
+    public long stage2Epoch() {
+        return next == null || next.tlb == null ? Tlb.NO_EPOCH : next.tlb.epoch();
     }
 
     /**
@@ -419,7 +434,7 @@ public final class TableWalk {
     }
 
     /** Translates an address of the stage above. */
-    private long through(long ipa, int access) {
+    private long through(long ipa, int access, long epoch) {
         if (tlb == null) {
             return walk(ipa, access);
         }
@@ -427,7 +442,6 @@ public final class TableWalk {
         if (cached != Tlb.MISS && WalkResult.permits(cached, access) && !(refusesDevices(access) && isDevice(cached))) {
             return cached;
         }
-        long epoch = tlb.epoch();
         long result = walk(ipa, access);
         if (!WalkResult.isFault(result)) {
             tlb.fill(space, 0, ipa, result, epoch);
@@ -443,7 +457,7 @@ public final class TableWalk {
         return Translation.attributes(translation) >>> 4 == 0;
     }
 
-    private long descend(long input, int access) {
+    private long descend(long input, int access, long stage2Epoch) {
         int shift = startShift;
         if ((input ^ flip) >>> inputBits != 0) {
             return fault(WalkResult.Kind.TRANSLATION, shift, input);
@@ -460,7 +474,7 @@ public final class TableWalk {
             long address = entry;
             if (next != null) {
                 // Table walks are reads; with stage 2 they need read permission there (IHI 0070, 3.3.2).
-                long second = next.through(entry, Access.READ | FOR_TABLE);
+                long second = next.through(entry, Access.READ | FOR_TABLE, stage2Epoch);
                 if (WalkResult.isFault(second)) {
                     return second | WalkResult.TABLE_WALK;
                 }
@@ -489,7 +503,7 @@ public final class TableWalk {
                 shift -= levelBits;
                 index = input >>> shift & levelMask;
             } else if (type == 3 || type == 1 && (blocks >>> shift & 1) != 0) {
-                return leaf(input, access, shift, descriptor, tables, entry, address);
+                return leaf(input, access, stage2Epoch, shift, descriptor, tables, entry, address);
             } else {
                 return fault(WalkResult.Kind.TRANSLATION, shift, input);
             }
@@ -503,7 +517,15 @@ public final class TableWalk {
      * @param entry where the descriptor is, as stage 1 has it
      * @param address where it is in RAM
      */
-    private long leaf(long input, int access, int shift, long descriptor, long tables, long entry, long address) {
+    private long leaf(
+            long input,
+            int access,
+            long stage2Epoch,
+            int shift,
+            long descriptor,
+            long tables,
+            long entry,
+            long address) {
         long output = address(descriptor) & -1L << shift;
         if ((output & beyond) != 0) {
             return fault(WalkResult.Kind.ADDRESS_SIZE, shift, input);
@@ -525,7 +547,7 @@ public final class TableWalk {
             boolean write = (access & Access.WRITE) != 0;
             long updated = Descriptor.AF | (write ? writable : descriptor);
             if (updated != descriptor) {
-                long outcome = update(entry, address, descriptor, updated);
+                long outcome = update(stage2Epoch, entry, address, descriptor, updated);
                 if (outcome != UPDATED) {
                     return outcome;
                 }
@@ -561,9 +583,9 @@ public final class TableWalk {
     }
 
     /** Replaces a leaf in RAM; returns {@link #UPDATED}, {@link #RETRY} or a fault of stage 2. */
-    private long update(long entry, long address, long descriptor, long updated) {
+    private long update(long stage2Epoch, long entry, long address, long descriptor, long updated) {
         if (next != null) {
-            long second = next.through(entry, Access.WRITE | FOR_TABLE);
+            long second = next.through(entry, Access.WRITE | FOR_TABLE, stage2Epoch);
             if (WalkResult.isFault(second)) {
                 return second | WalkResult.TABLE_WALK | WalkResult.TABLE_WRITE;
             }

@@ -24,6 +24,9 @@ public final class Tlb {
     /** What {@link #lookUp} returns when nothing is cached: no translation looks like this. */
     public static final long MISS = 0;
 
+    /** What {@link #epoch} never is: with it {@link #fill} caches nothing. */
+    public static final long NO_EPOCH = -1;
+
     // An entry is four longs: version (63:32, odd while it is written) and generation (31:0); input page address (51:0
     // shifted by 12, sign of the upper half kept) with log2 of the size in bits 5:0; owner; value.
     private static final int ENTRY = 4;

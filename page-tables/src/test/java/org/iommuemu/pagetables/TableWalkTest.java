@@ -486,4 +486,27 @@ class TableWalkTest {
         assertFault(Kind.ADDRESS_SIZE, 2, false, false, builder.build().walk(0, Access.READ));
         assertEquals(PAGE, Translation.address(builder.addressBits(40).build().walk(0, Access.READ), 0));
     }
+
+    /** A walk whose configuration was invalidated while it went on must leave nothing under a VMID that is used again. */
+    @Test
+    void whatWasInvalidatedSinceTheEpochIsNotCachedInTheStage2Tlb() {
+        long stage2Root = RAM + 0x8000;
+        memory.write64(stage2Root, RAM | Descriptor.STAGE2_RAM | BLOCK); // IPA 0 is RAM, 2 MiB.
+        Tlb tlb = new Tlb(16, 4);
+        TableWalk stage2 = TableWalk.stage2(memory, Granule.KIB_4, stage2Root, 30, 48, 2)
+                .cached(tlb, 7)
+                .build();
+        memory.write64(ROOT, 0x5000 | USER | TABLE);
+        TableWalk nested = TableWalk.stage1(memory, Granule.KIB_4, ROOT - RAM, 21, 48)
+                .over(stage2)
+                .build();
+        long epoch = nested.stage2Epoch();
+        tlb.invalidateSpace(7);
+        assertEquals(RAM + 0x5000, Translation.address(nested.walk(0, Access.READ, epoch), 0));
+        assertEquals(Tlb.MISS, tlb.lookUp(7, 0, 0x5000));
+        assertEquals(RAM + 0x5000, Translation.address(nested.walk(0, Access.READ, Tlb.NO_EPOCH), 0));
+        assertEquals(Tlb.MISS, tlb.lookUp(7, 0, 0x5000));
+        nested.walk(0, Access.READ);
+        assertEquals(RAM + 0x5000, Translation.address(tlb.lookUp(7, 0, 0x5000), 0));
+    }
 }

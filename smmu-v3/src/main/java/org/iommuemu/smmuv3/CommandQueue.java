@@ -116,15 +116,16 @@ final class CommandQueue {
             case CMD_TLBI_EL2_ASID -> el2.invalidateAsid(0, command.asid());
             case CMD_TLBI_EL2_VA -> tlbs.invalidateRange(el2, 0, el2Asid(command), command, features.ril());
             case CMD_TLBI_EL2_VAA -> tlbs.invalidateRange(el2, 0, -1, command, features.ril());
+            // Stage 2 first: nested walks use it to fill what is invalidated next.
             case CMD_TLBI_S12_VMALL -> {
-                el1.invalidateSpace(vmid);
                 tlbs.stage2().invalidateSpace(vmid);
+                el1.invalidateSpace(vmid);
             }
             // Nested entries are by VA and stay: software invalidates them by CMD_TLBI_NH_* (4.4.3.1).
             case CMD_TLBI_S2_IPA -> tlbs.invalidateRange(tlbs.stage2(), vmid, -1, command, features.ril());
             case CMD_TLBI_NSNH_ALL -> {
-                el1.invalidateAll();
                 tlbs.stage2().invalidateAll();
+                el1.invalidateAll();
             }
             case CMD_SYNC -> {
                 // All before it is complete once no access under way uses what it invalidated (3.21, 4.7).

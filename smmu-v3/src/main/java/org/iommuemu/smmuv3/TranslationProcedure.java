@@ -90,15 +90,16 @@ final class TranslationProcedure {
             return beyondOutput(transaction);
         }
         long epoch = context.tlb().epoch();
-        // Software invalidates a configuration before the TLB. If the configuration is still current now, then the
-        // invalidation of what it leads to comes after the epoch was taken, and the fill below finds that out.
-        boolean cacheable = configurations.isCurrent(entry);
         TableWalk table = context.table(input);
+        long stage2Epoch = table == null ? Tlb.NO_EPOCH : table.stage2Epoch();
+        // Software invalidates a configuration before the TLB. If the configuration is still current now, then the
+        // invalidation of what it leads to comes after the epochs were taken, and fills find that out.
+        boolean cacheable = configurations.isCurrent(entry);
         if (table == null) { // CD.EPDn: a miss is a fault (5.4).
             return stage1Fault(
                     context, Event.translation(Event.Type.F_TRANSLATION, transaction, false, Event.FaultClass.IN, 0));
         }
-        long result = table.walk(input, transaction.access());
+        long result = table.walk(input, transaction.access(), cacheable ? stage2Epoch : Tlb.NO_EPOCH);
         if (!WalkResult.isFault(result)) {
             if (cacheable) {
                 context.tlb().fill(context.space(), context.asid(), input, result, epoch);
