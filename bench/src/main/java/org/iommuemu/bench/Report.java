@@ -60,7 +60,7 @@ record Report(String machine, String jdk, List<Row> benchmarks) {
                         cache,
                         memory,
                         System.getProperty("os.name"),
-                        System.getProperty("os.version"));
+                        System.getProperty("os.arch"));
     }
 
     private static Optional<String> line(String file, String key) {
