@@ -180,7 +180,19 @@ public final class RegisterFile implements BusDevice {
     }
 
     /** @param lanes the bits of the register that the access covers */
-    private synchronized void writeRegister(int index, long lanes, long value) {
+    private void writeRegister(int index, long lanes, long value) {
+        if (map.storage[index]
+                && (map.rw[index] & ~lanes) == 0
+                && writeEffects[index] == null
+                && guards[index] == null) {
+            // Nothing of the old value stays and nothing happens: one store does it.
+            VALUES.setRelease(values, index, value & map.rw[index]);
+        } else {
+            changeRegister(index, lanes, value);
+        }
+    }
+
+    private synchronized void changeRegister(int index, long lanes, long value) {
         Guard guard = guards[index];
         if (guard != null && !guard.writable.getAsBoolean()) {
             misuse.misuse(

@@ -21,6 +21,8 @@ public final class RegisterMap {
     final long[] busy;
     /** What reads do not see as zero: bits of fields that are not RAZ. */
     final long[] readable;
+    /** By register: it is made of read-write fields only, and nothing follows it. */
+    final boolean[] storage;
     /** By register: the register that acknowledges it, or {@link #NONE}. */
     final int[] acknowledgedBy;
 
@@ -80,6 +82,12 @@ public final class RegisterMap {
         w0c = masks(Field.Type.W0C);
         w1s = masks(Field.Type.W1S);
         busy = masks(Field.Type.BUSY);
+        storage = new boolean[registers.length];
+        for (int i = 0; i < registers.length; i++) {
+            storage[i] = registers[i].fields().stream().allMatch(field -> field.type() == Field.Type.RW)
+                    && acknowledgedBy[i] == NONE
+                    && registers[i].acknowledged() == null;
+        }
         readable = Arrays.stream(registers).mapToLong(Register::readable).toArray();
     }
 

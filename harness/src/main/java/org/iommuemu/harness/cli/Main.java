@@ -11,7 +11,8 @@ import picocli.CommandLine.Command;
         subcommands = {BootCommand.class, CommandLine.HelpCommand.class},
         mixinStandardHelpOptions = true,
         version = "iommu-emu 0.1.0-SNAPSHOT",
-        synopsisSubcommandLabel = "COMMAND")
+        synopsisSubcommandLabel = "COMMAND",
+        footer = {"", "./iommu-emu bench measures; see ./iommu-emu bench --help."})
 public final class Main {
     /** Bad input or usage. */
     static final int BAD_INPUT = 2;
