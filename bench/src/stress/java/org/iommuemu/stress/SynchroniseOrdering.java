@@ -314,6 +314,51 @@ public final class SynchroniseOrdering {
         }
     }
 
+    /** Who has waited for others, and was not waited for meanwhile, heeds what was invalidated in that time. */
+    @JCStressTest
+    @State
+    @Outcome(id = "0, 0, 3", expect = ACCEPTABLE, desc = "After.")
+    @Outcome(id = "1, 1, 2", expect = ACCEPTABLE, desc = "One before, one after.")
+    @Outcome(id = "3, 3, 0", expect = ACCEPTABLE, desc = "Before.")
+    @Outcome(expect = FORBIDDEN, desc = "A write arrived in the old frame too late, or was lost.")
+    public static class Unparked extends Meeting {
+        private final Unit unit = new Unit(Place.of(number));
+        private final Invalidations another = new Invalidations();
+        private final DmaPort port = unit.port();
+
+        /** The port has the old translation. */
+        public Unparked() {
+            port.translate(0, true);
+            another.all();
+        }
+
+        /** Does DMA, and between two accesses of a burst waits for another unit's, of which there are none. */
+        @Actor
+        public void master() {
+            meet(0);
+            port.beginBurst();
+            write(port, 0);
+            another.synchronise(this);
+            write(port, 1);
+            port.endBurst();
+        }
+
+        /** Moves the page. */
+        @Actor
+        public void driver(III_Result result) {
+            meet(1);
+            unit.move();
+            result.r1 = unit.old();
+        }
+
+        /** Looks at both frames. */
+        @Arbiter
+        public void arbiter(III_Result result) {
+            result.r2 = unit.old();
+            result.r3 = unit.moved();
+        }
+    }
+
     /** A port that one thread used is used by another one: the burst is announced by the thread that does the access. */
     @JCStressTest
     @State
