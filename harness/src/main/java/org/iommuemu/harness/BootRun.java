@@ -1,6 +1,7 @@
 package org.iommuemu.harness;
 
 import java.util.ArrayList;
+import java.util.Arrays;
 import java.util.LinkedHashMap;
 import java.util.List;
 import java.util.Map;
@@ -316,7 +317,7 @@ public final class BootRun {
         byte[] seen = new byte[line.length];
         if (response == DmaPort.Response.OK) {
             memory.read(physical + offset, seen, 0, seen.length);
-            if (!java.util.Arrays.equals(line, seen)) {
+            if (!Arrays.equals(line, seen)) {
                 return "the write did not arrive";
             }
             memory.write64(physical + offset, ~id);

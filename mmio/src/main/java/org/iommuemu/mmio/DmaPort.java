@@ -1,5 +1,7 @@
 package org.iommuemu.mmio;
 
+import java.util.Arrays;
+
 /**
  * The port that a DMA master sees: what it reads and writes goes through the unit in front of it, as its stream. One
  * thread at a time.
@@ -30,10 +32,8 @@ public final class DmaPort {
     /** A unit may ignore the top byte of an input address, and then names the address without it. */
     private static final long PAGE_BELOW_TAG = PAGE_ADDRESS & -1L >>> 8;
 
-    // A micro-TLB entry is two longs, in a set that the page number chooses: tag (page address, bit 0: reads, bit 1:
-    // writes went
-    // through
-    // it) and translation. The owner of the port alone touches them.
+    // A micro-TLB entry is two longs, in a set that the page number chooses: translation, and before it a tag of page
+    // address, bit 0 if reads went through it and bit 1 if writes did. Only the owner of the port touches them.
     private static final long READ = 1;
     private static final long WRITE = 2;
     private static final long[] NOTHING = new long[2 * 64];
@@ -68,7 +68,7 @@ public final class DmaPort {
     private final Invalidations.Listener heed = new Invalidations.Listener() {
         @Override
         public void dropAll() {
-            java.util.Arrays.fill(microTlb, 0);
+            Arrays.fill(microTlb, 0);
             blocks = false;
         }
 
@@ -291,7 +291,7 @@ public final class DmaPort {
             if (translation == Translation.RAZ_WI) {
                 response = Response.RAZ_WI;
                 if (!write) {
-                    java.util.Arrays.fill(bytes, offset + done, offset + done + part, (byte) 0);
+                    Arrays.fill(bytes, offset + done, offset + done + part, (byte) 0);
                 }
             } else if (!Translation.translated(translation)) {
                 return Response.ABORT;

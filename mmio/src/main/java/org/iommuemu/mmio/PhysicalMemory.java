@@ -5,6 +5,7 @@ import java.lang.invoke.VarHandle;
 import java.nio.ByteBuffer;
 import java.nio.ByteOrder;
 import java.util.ArrayList;
+import java.util.Arrays;
 import java.util.Comparator;
 import java.util.List;
 import java.util.Objects;
@@ -240,7 +241,7 @@ public final class PhysicalMemory {
             int part = Math.min(length - done, CHUNK_SIZE - index);
             ByteBuffer chunk = chunk(address + done);
             if (chunk == null) {
-                java.util.Arrays.fill(target, offset + done, offset + done + part, (byte) 0);
+                Arrays.fill(target, offset + done, offset + done + part, (byte) 0);
             } else {
                 chunk.get(index, target, offset + done, part);
             }

@@ -56,8 +56,7 @@ final class StreamTable {
             if (descriptor == null) {
                 return new Configuration.Fault(Event.fetch(Event.Type.F_STE_FETCH, transaction, level1));
             }
-            // Level 1 Stream Table Descriptor (5.1): Span == 0 is invalid, what exceeds SPLIT + 1 is Reserved and is
-            // too.
+            // Level 1 Stream Table Descriptor (5.1): Span == 0 is invalid; larger than SPLIT + 1, likewise.
             int span = (int) Bits.get(descriptor, 4, 0);
             long index = streamId & (1L << split) - 1;
             if (span == 0 || span > split + 1 || index >>> span - 1 != 0) {

@@ -26,7 +26,6 @@ public final class IpmmuDriver implements IommuDriver, IommuOps {
     public static final String NAME = "ipmmu";
 
     private static final int MAX_IPA_BITS = 40;
-    private static final int FLUSH_POLLS = 100;
 
     /** What a domain has: a context, and the caches where it is switched on, with the devices behind each. */
     private static final class DomainContext {
@@ -69,7 +68,7 @@ public final class IpmmuDriver implements IommuDriver, IommuOps {
         if (reg.isEmpty()) {
             return new ProbeAnswer.Failed(Errno.EINVAL, "no MMIO region");
         }
-        IpmmuUnit unit = new IpmmuUnit(platform.bus(), reg.get(0).base(), node, IpmmuLayout.of(node));
+        IpmmuUnit unit = new IpmmuUnit(platform, reg.get(0).base(), node, IpmmuLayout.of(node));
         boolean isRoot = !node.has("renesas,ipmmu-main");
         // Xen looks at the product in the root only and then defers the caches of a root that answered ENODEV for ever,
         // which ends in a panic. No unit of such an SoC can be used, so each says so.
@@ -87,31 +86,18 @@ public final class IpmmuDriver implements IommuDriver, IommuOps {
             }
             platform.restrictIpaBits(MAX_IPA_BITS);
             platform.interrupts().request(platform.tree().interruptNumber(interrupts.get(0)), this::handleInterrupt);
-            for (int n = 0; n < unit.layout().contexts(); n++) {
-                unit.writeContext(n, IMCTR, 0);
-            }
+            unit.disableContexts();
             unit.changeControl(IMSAUXCTLR, IMSAUXCTLR_S2PTE, 0);
             contexts.set(0); // Secure firmware uses it.
             root = unit;
         } else if (root == null) {
-            return new ProbeAnswer.Deferred(mainUnit(node), "its root is not registered yet");
+            return new ProbeAnswer.Deferred(
+                    IpmmuUnit.namedRoot(platform, node, this::matches), "its root is not registered yet");
         }
         unit.changeControl(IMSCTLR, 0, IMSCTLR_USE_SECGRP);
         units.put(node, unit);
         log.debug(NAME, "%s: registered %s IPMMU".formatted(unit, isRoot ? "root" : "cache"));
         return new ProbeAnswer.Initialised();
-    }
-
-    /**
-     * The root that a cache waits for. Any root will do, as both public drivers take the one there is; only where the cache
-     * names a root is it certain which one that will be.
-     */
-    private DeviceTreeNode mainUnit(DeviceTreeNode node) {
-        return node.property("renesas,ipmmu-main")
-                .filter(p -> p.cells() > 0)
-                .flatMap(p -> platform.tree().byPhandle(p.cell(0)))
-                .filter(main -> matches(main) && !main.has("renesas,ipmmu-main"))
-                .orElse(null);
     }
 
     /**
@@ -240,7 +226,7 @@ public final class IpmmuDriver implements IommuDriver, IommuOps {
             int control = root.readContext(context.context, IMCTR) | IMCTR_FLUSH;
             context.caches.keySet().forEach(cache -> writeCache(cache, context.context, control));
             root.writeContext(context.context, IMCTR, control);
-            waitForFlush(context.context);
+            root.waitForFlush(context.context);
         }
     }
 
@@ -249,7 +235,7 @@ public final class IpmmuDriver implements IommuDriver, IommuOps {
         DomainContext context = domains.remove(domain);
         if (context != null) {
             root.writeContext(context.context, IMCTR, IMCTR_FLUSH);
-            waitForFlush(context.context);
+            root.waitForFlush(context.context);
             contexts.clear(context.context);
             contextOwner[context.context] = null;
         }
@@ -259,16 +245,6 @@ public final class IpmmuDriver implements IommuDriver, IommuOps {
     private void writeCache(IpmmuUnit cache, int context, int control) {
         if (cache != root) {
             cache.writeContext(context, IMCTR, control & IMCTR_COMMON);
-        }
-    }
-
-    private void waitForFlush(int context) {
-        for (int polls = 0; (root.readContext(context, IMCTR) & IMCTR_FLUSH) != 0; polls++) {
-            if (polls == FLUSH_POLLS) {
-                log.error(NAME, root + ": TLB sync timed out -- MMU may be deadlocked");
-                return;
-            }
-            platform.relax();
         }
     }
 
@@ -282,14 +258,11 @@ public final class IpmmuDriver implements IommuDriver, IommuOps {
     }
 
     private void handleContext(int context) {
-        int status = root.readContext(context, IMSTR);
-        if ((status & (IMSTR_MHIT | IMSTR_ABORT | IMSTR_PF | IMSTR_TF)) == 0) {
+        IpmmuUnit.Fault taken = root.takeFault(context);
+        if (taken == null) {
             return;
         }
-        // The address reads as 0 once the status is cleared, and the status is cleared by writing 0.
-        long address = root.readContext(context, IMELAR) & 0xffffffffL
-                | (root.readContext(context, IMEUAR) & 0xffffffffL) << 32;
-        root.writeContext(context, IMSTR, 0);
+        int status = taken.status();
         String fault = (status & IMSTR_TF) != 0
                 ? "TF"
                 : (status & IMSTR_PF) != 0 ? "PF" : (status & IMSTR_ABORT) != 0 ? "ABORT" : "MHIT";
@@ -297,7 +270,7 @@ public final class IpmmuDriver implements IommuDriver, IommuOps {
                 root.node(),
                 fault,
                 -1,
-                address,
+                taken.address(),
                 "%s: unhandled fault: status 0x%08x, context %d".formatted(contextOwner[context], status, context)));
     }
 }

@@ -1,10 +1,25 @@
 package org.iommuemu.probe.driver.ipmmu;
 
+import java.util.function.Predicate;
 import org.iommuemu.mmio.Bus;
 import org.iommuemu.probe.devicetree.DeviceTreeNode;
+import org.iommuemu.probe.iommu.Platform;
 
 /** One unit as the driver sees it: registers at a bus address. */
 final class IpmmuUnit {
+    private static final int FLUSH_POLLS = 100;
+    private static final int FAULTS =
+            IpmmuLayout.IMSTR_MHIT | IpmmuLayout.IMSTR_ABORT | IpmmuLayout.IMSTR_PF | IpmmuLayout.IMSTR_TF;
+
+    /**
+     * What a context had recorded.
+     *
+     * @param status IMSTR
+     * @param address the input address
+     */
+    record Fault(int status, long address) {}
+
+    private final Platform platform;
     private final Bus bus;
     private final long base;
     private final DeviceTreeNode node;
@@ -12,8 +27,9 @@ final class IpmmuUnit {
     /** By micro-TLB: how many devices use it. */
     private final int[] utlbUsers = new int[IpmmuLayout.UTLBS];
 
-    IpmmuUnit(Bus bus, long base, DeviceTreeNode node, IpmmuLayout layout) {
-        this.bus = bus;
+    IpmmuUnit(Platform platform, long base, DeviceTreeNode node, IpmmuLayout layout) {
+        this.platform = platform;
+        this.bus = platform.bus();
         this.base = base;
         this.node = node;
         this.layout = layout;
@@ -33,6 +49,57 @@ final class IpmmuUnit {
 
     void writeContext(int context, int register, int value) {
         bus.write32(base + layout.context(context, register), value);
+    }
+
+    /**
+     * The root that a cache waits for. Any root will do, as both public drivers take the one there is; only where the cache
+     * names a root is it certain which one that will be.
+     *
+     * @param isOurs whether a node is one of the driver's
+     */
+    static DeviceTreeNode namedRoot(Platform platform, DeviceTreeNode cache, Predicate<DeviceTreeNode> isOurs) {
+        return cache.property("renesas,ipmmu-main")
+                .filter(p -> p.cells() > 0)
+                .flatMap(p -> platform.tree().byPhandle(p.cell(0)))
+                .filter(main -> isOurs.test(main) && !main.has("renesas,ipmmu-main"))
+                .orElse(null);
+    }
+
+    /** Brings a unit to where no context is on (ipmmu_device_reset). */
+    void disableContexts() {
+        for (int n = 0; n < layout.contexts(); n++) {
+            writeContext(n, IpmmuLayout.IMCTR, 0);
+        }
+    }
+
+    /** Waits until the flush of a context is over (ipmmu_tlb_sync). */
+    void waitForFlush(int context) {
+        for (int polls = 0; (readContext(context, IpmmuLayout.IMCTR) & IpmmuLayout.IMCTR_FLUSH) != 0; polls++) {
+            if (polls == FLUSH_POLLS) {
+                platform.log().error(IpmmuDriver.NAME, this + ": TLB sync timed out -- MMU may be deadlocked");
+                return;
+            }
+            platform.relax();
+        }
+    }
+
+    /**
+     * Reads the fault of a context and clears it (ipmmu_domain_irq). The address reads as 0 once the status is cleared, and
+     * the status is cleared by writing 0.
+     *
+     * @return null if there is none
+     */
+    Fault takeFault(int context) {
+        int status = readContext(context, IpmmuLayout.IMSTR);
+        if ((status & FAULTS) == 0) {
+            return null;
+        }
+        long address = readContext(context, IpmmuLayout.IMELAR) & 0xffff_ffffL;
+        if (layout.hasCaches()) { // Gen2 has addresses of 32 bits.
+            address |= (readContext(context, IpmmuLayout.IMEUAR) & 0xffff_ffffL) << 32;
+        }
+        writeContext(context, IpmmuLayout.IMSTR, 0);
+        return new Fault(status, address);
     }
 
     void writeUtlb(int utlb, int imuctr) {

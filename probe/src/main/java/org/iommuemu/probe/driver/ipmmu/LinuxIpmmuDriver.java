@@ -41,7 +41,6 @@ public final class LinuxIpmmuDriver implements IommuDriver, IommuOps {
     /** Privileged accesses only. */
     public static final int PRIV = LinuxPageTable.PRIV;
 
-    private static final int FLUSH_POLLS = 100;
     private static final int MAIR = 0xf404ff44;
     private static final int UNUSED = -1;
 
@@ -96,10 +95,11 @@ public final class LinuxIpmmuDriver implements IommuDriver, IommuOps {
             return new ProbeAnswer.Failed(Errno.EINVAL, "no MMIO region");
         }
         IpmmuLayout layout = IpmmuLayout.ofAnyGeneration(node);
-        IpmmuUnit unit = new IpmmuUnit(platform.bus(), reg.get(0).base(), node, layout);
+        IpmmuUnit unit = new IpmmuUnit(platform, reg.get(0).base(), node, layout);
         boolean isRoot = !layout.hasCaches() || !node.has("renesas,ipmmu-main");
         if (!isRoot && root == null) {
-            return new ProbeAnswer.Deferred(mainUnit(node), "EPROBE_DEFER, its root is not registered yet");
+            return new ProbeAnswer.Deferred(
+                    IpmmuUnit.namedRoot(platform, node, this::matches), "EPROBE_DEFER, its root is not registered yet");
         }
         Mmu mmu = new Mmu(unit, isRoot ? null : root);
         if (isRoot) {
@@ -109,7 +109,7 @@ public final class LinuxIpmmuDriver implements IommuDriver, IommuOps {
             }
             platform.interrupts()
                     .request(platform.tree().interruptNumber(interrupts.get(0)), () -> handleInterrupt(mmu));
-            disableContexts(unit);
+            unit.disableContexts();
             if (layout.hasCaches()) {
                 root = mmu;
             }
@@ -117,20 +117,6 @@ public final class LinuxIpmmuDriver implements IommuDriver, IommuOps {
         mmus.put(node, mmu);
         log.debug(name(), "%s: registered %s IPMMU, stage 1".formatted(unit, isRoot ? "root" : "cache"));
         return new ProbeAnswer.Initialised();
-    }
-
-    private DeviceTreeNode mainUnit(DeviceTreeNode node) {
-        return node.property("renesas,ipmmu-main")
-                .filter(p -> p.cells() > 0)
-                .flatMap(p -> platform.tree().byPhandle(p.cell(0)))
-                .filter(main -> matches(main) && !main.has("renesas,ipmmu-main"))
-                .orElse(null);
-    }
-
-    private static void disableContexts(IpmmuUnit unit) {
-        for (int n = 0; n < unit.layout().contexts(); n++) {
-            unit.writeContext(n, IMCTR, 0);
-        }
     }
 
     @Override
@@ -286,7 +272,7 @@ public final class LinuxIpmmuDriver implements IommuDriver, IommuOps {
     /** As ipmmu_tlb_invalidate does. */
     private void invalidate(LinuxDomain domain) {
         writeBoth(domain, domain.mmu.root.unit.readContext(domain.context, IMCTR) | IMCTR_FLUSH);
-        waitForFlush(domain);
+        domain.mmu.root.unit.waitForFlush(domain.context);
     }
 
     @Override
@@ -294,20 +280,9 @@ public final class LinuxIpmmuDriver implements IommuDriver, IommuOps {
         LinuxDomain attached = domains.remove(domain);
         if (attached != null) {
             writeBoth(attached, IMCTR_FLUSH);
-            waitForFlush(attached);
+            attached.mmu.root.unit.waitForFlush(attached.context);
             attached.mmu.root.domains[attached.context] = null;
             attached.table.free();
-        }
-    }
-
-    private void waitForFlush(LinuxDomain domain) {
-        IpmmuUnit unit = domain.mmu.root.unit;
-        for (int polls = 0; (unit.readContext(domain.context, IMCTR) & IMCTR_FLUSH) != 0; polls++) {
-            if (polls == FLUSH_POLLS) {
-                log.error(name(), unit + ": TLB sync timed out -- MMU may be deadlocked");
-                return;
-            }
-            platform.relax();
         }
     }
 
@@ -315,7 +290,7 @@ public final class LinuxIpmmuDriver implements IommuDriver, IommuOps {
     public void resume() {
         for (Mmu mmu : mmus.values()) {
             if (mmu.root == mmu) {
-                disableContexts(mmu.unit);
+                mmu.unit.disableContexts();
                 for (LinuxDomain domain : mmu.domains) {
                     if (domain != null) {
                         setUpContext(domain);
@@ -334,7 +309,7 @@ public final class LinuxIpmmuDriver implements IommuDriver, IommuOps {
 
     /** The unit is no longer driven (ipmmu_remove): its own contexts are disabled. */
     public void remove(DeviceTreeNode node) {
-        disableContexts(mmus.get(node).unit);
+        mmus.get(node).unit.disableContexts();
     }
 
     /** As ipmmu_irq does. */
@@ -347,15 +322,12 @@ public final class LinuxIpmmuDriver implements IommuDriver, IommuOps {
     }
 
     private void handleContext(IpmmuUnit unit, LinuxDomain domain) {
-        int status = unit.readContext(domain.context, IMSTR);
-        if ((status & (IMSTR_MHIT | IMSTR_ABORT | IMSTR_PF | IMSTR_TF)) == 0) {
+        IpmmuUnit.Fault taken = unit.takeFault(domain.context);
+        if (taken == null) {
             return;
         }
-        long address = unit.readContext(domain.context, IMELAR) & 0xffff_ffffL;
-        if (unit.layout().hasCaches()) {
-            address |= (unit.readContext(domain.context, IMEUAR) & 0xffff_ffffL) << 32;
-        }
-        unit.writeContext(domain.context, IMSTR, 0);
+        int status = taken.status();
+        long address = taken.address();
         if ((status & (IMSTR_MHIT | IMSTR_ABORT)) != 0) {
             log.error(
                     name(),
