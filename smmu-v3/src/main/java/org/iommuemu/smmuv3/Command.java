@@ -240,7 +240,11 @@ record Command(long word0, long word1) {
     }
 
     private String illegalRange(SmmuFeatures features) {
-        return features.has(SmmuFeature.RIL) && tg() != null && num() == 0 && scale() == 0 && effectiveTtl(features) == 0
+        return features.has(SmmuFeature.RIL)
+                        && tg() != null
+                        && num() == 0
+                        && scale() == 0
+                        && effectiveTtl(features) == 0
                 ? "TG != 0 with NUM, SCALE and TTL of 0 is Reserved"
                 : null;
     }

@@ -4,6 +4,7 @@ import java.util.List;
 import org.iommuemu.mmio.Access;
 import org.iommuemu.mmio.Invalidations;
 import org.iommuemu.mmio.RegisterFile;
+import org.iommuemu.mmio.Translator;
 import org.iommuemu.pagetables.Tlb;
 
 /** What legal commands do (IHI 0070, 4.2 to 4.7). Called under the registers' monitor. */
@@ -116,8 +117,7 @@ final class Commands {
                     ats.respond(command.streamId(), substream(command), command.prgIndex(), command.response());
                 }
             }
-            case CMD_RESUME ->
-                stalls.resume(command.streamId(), command.stag(), command.retries(), command.aborts());
+            case CMD_RESUME -> stalls.resume(command.streamId(), command.stag(), command.retries(), command.aborts());
             case CMD_STALL_TERM -> stalls.terminate(command.streamId());
             // All before it is complete once no access under way uses what it invalidated (3.21, 4.7.3).
             case CMD_SYNC -> ports.synchronise(registers);
@@ -184,7 +184,7 @@ final class Commands {
 
     /** Without PASIDs, SSV must be 0, and we behave as though it were (4.5.1). */
     private int substream(Command command) {
-        return features.ssidSize() > 0 ? command.substreamId() : org.iommuemu.mmio.Translator.NO_SUBSTREAM;
+        return features.ssidSize() > 0 ? command.substreamId() : Translator.NO_SUBSTREAM;
     }
 
     /** What fails leaves no event, nor does anything stall (4.2). */

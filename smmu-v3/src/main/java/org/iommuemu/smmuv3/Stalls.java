@@ -156,8 +156,7 @@ final class Stalls {
         retrying = stalled;
         try {
             Transaction arrived = stalled.arrived;
-            return procedure.translate(
-                    arrived.streamId(), arrived.substreamId(), arrived.address(), arrived.access());
+            return procedure.translate(arrived.streamId(), arrived.substreamId(), arrived.address(), arrived.access());
         } finally {
             retrying = null;
         }
@@ -223,7 +222,8 @@ final class Stalls {
         Stalled stalled = byStag.get(stag);
         if (stalled == null || stalled.arrived.streamId() != streamId) {
             misuse.misuse(
-                    unit, "CMD_RESUME: StreamID 0x%x has no stalled transaction of STAG 0x%x".formatted(streamId, stag));
+                    unit,
+                    "CMD_RESUME: StreamID 0x%x has no stalled transaction of STAG 0x%x".formatted(streamId, stag));
             return;
         }
         boolean abort = aborts || features.has(SmmuFeature.TERM_MODEL);
