@@ -39,7 +39,8 @@ public final class RegisterFile implements BusDevice {
         long read(long stored);
     }
 
-    private record Guard(BooleanSupplier writable, String rule) {}
+    /** @param next another guard of the same register, or null */
+    private record Guard(long bits, BooleanSupplier writable, String rule, Guard next) {}
 
     private static final VarHandle VALUES = MethodHandles.arrayElementVarHandle(long[].class);
 
@@ -92,7 +93,18 @@ public final class RegisterFile implements BusDevice {
      * @param rule the rule that such a write breaks, for the message
      */
     public void guard(Register register, BooleanSupplier writable, String rule) {
-        guards[register.index] = new Guard(writable, rule);
+        guard(register, -1, writable, rule);
+    }
+
+    /**
+     * Makes some bits of a register writable at times only: other writes leave them as they are, and the misuse listener is
+     * told if they would have changed.
+     *
+     * @param bits which; all: the write is ignored as a whole, and told in any case
+     * @param rule the rule that such a write breaks, for the message
+     */
+    public void guard(Register register, long bits, BooleanSupplier writable, String rule) {
+        guards[register.index] = new Guard(bits, writable, rule, guards[register.index]);
     }
 
     /**
@@ -193,13 +205,23 @@ public final class RegisterFile implements BusDevice {
     }
 
     private synchronized void changeRegister(int index, long lanes, long value) {
-        Guard guard = guards[index];
-        if (guard != null && !guard.writable.getAsBoolean()) {
-            misuse.misuse(
-                    unit, "write of 0x%x to %s ignored: %s".formatted(value & lanes, map.registers[index], guard.rule));
+        long before = values[index];
+        long writable = -1;
+        for (Guard guard = guards[index]; guard != null; guard = guard.next) {
+            if (!guard.writable.getAsBoolean()) {
+                writable &= ~guard.bits;
+                if (writable == 0 || ((value ^ before) & lanes & guard.bits) != 0) {
+                    misuse.misuse(
+                            unit,
+                            "write of 0x%x to %s ignored: %s"
+                                    .formatted(value & lanes, map.registers[index], guard.rule));
+                }
+            }
+        }
+        if (writable == 0) {
             return;
         }
-        long before = values[index];
+        lanes &= writable;
         long stored = lanes & map.rw[index];
         long after = before & ~stored | value & stored;
         after &= ~(value & lanes & map.w1c[index]);

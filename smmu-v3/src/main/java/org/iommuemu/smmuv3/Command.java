@@ -137,13 +137,15 @@ record Command(long word0, long word1) {
         }
         return switch (opcode) {
             case CMD_PREFETCH_CONFIG, CMD_PREFETCH_ADDR, CMD_CFGI_STE, CMD_CFGI_STE_RANGE -> illegalSsec();
-            case CMD_CFGI_CD, CMD_CFGI_CD_ALL -> features.stage1() ? illegalSsec() : "SMMU_IDR0.S1P == 0";
-            case CMD_TLBI_NH_ALL, CMD_TLBI_NH_ASID -> features.stage1() ? null : "SMMU_IDR0.S1P == 0";
-            case CMD_TLBI_NH_VA, CMD_TLBI_NH_VAA -> features.stage1() ? illegalRange(features) : "SMMU_IDR0.S1P == 0";
-            case CMD_TLBI_EL2_ALL, CMD_TLBI_EL2_ASID -> features.hyp() ? null : "SMMU_IDR0.HYP == 0";
-            case CMD_TLBI_EL2_VA, CMD_TLBI_EL2_VAA -> features.hyp() ? illegalRange(features) : "SMMU_IDR0.HYP == 0";
-            case CMD_TLBI_S12_VMALL -> features.stage2() ? null : "SMMU_IDR0.S2P == 0";
-            case CMD_TLBI_S2_IPA -> features.stage2() ? illegalRange(features) : "SMMU_IDR0.S2P == 0";
+            case CMD_CFGI_CD, CMD_CFGI_CD_ALL -> features.has(SmmuFeature.S1P) ? illegalSsec() : "SMMU_IDR0.S1P == 0";
+            case CMD_TLBI_NH_ALL, CMD_TLBI_NH_ASID -> features.has(SmmuFeature.S1P) ? null : "SMMU_IDR0.S1P == 0";
+            case CMD_TLBI_NH_VA, CMD_TLBI_NH_VAA ->
+                features.has(SmmuFeature.S1P) ? illegalRange(features) : "SMMU_IDR0.S1P == 0";
+            case CMD_TLBI_EL2_ALL, CMD_TLBI_EL2_ASID -> features.has(SmmuFeature.HYP) ? null : "SMMU_IDR0.HYP == 0";
+            case CMD_TLBI_EL2_VA, CMD_TLBI_EL2_VAA ->
+                features.has(SmmuFeature.HYP) ? illegalRange(features) : "SMMU_IDR0.HYP == 0";
+            case CMD_TLBI_S12_VMALL -> features.has(SmmuFeature.S2P) ? null : "SMMU_IDR0.S2P == 0";
+            case CMD_TLBI_S2_IPA -> features.has(SmmuFeature.S2P) ? illegalRange(features) : "SMMU_IDR0.S2P == 0";
             case CMD_TLBI_NSNH_ALL -> null;
             case CMD_SYNC -> completionSignal() > SIG_SEV ? "CS is Reserved" : null;
         };
@@ -154,7 +156,7 @@ record Command(long word0, long word1) {
     }
 
     private String illegalRange(SmmuFeatures features) {
-        return features.ril() && tg() != null && num() == 0 && scale() == 0 && ttl() == 0
+        return features.has(SmmuFeature.RIL) && tg() != null && num() == 0 && scale() == 0 && ttl() == 0
                 ? "TG != 0 with NUM, SCALE and TTL of 0 is Reserved"
                 : null;
     }

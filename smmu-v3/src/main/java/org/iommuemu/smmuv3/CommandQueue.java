@@ -95,7 +95,7 @@ final class CommandQueue {
     }
 
     private void execute(Command command) {
-        int vmid = features.stage2() ? command.vmid() : 0;
+        int vmid = features.has(SmmuFeature.S2P) ? command.vmid() : 0;
         Tlb el1 = tlbs.el1();
         Tlb el2 = tlbs.el2();
         switch (command.opcode()) {
@@ -110,19 +110,22 @@ final class CommandQueue {
             }
             case CMD_TLBI_NH_ALL -> el1.invalidateSpace(vmid);
             case CMD_TLBI_NH_ASID -> el1.invalidateAsid(vmid, command.asid());
-            case CMD_TLBI_NH_VA -> tlbs.invalidateRange(el1, vmid, command.asid(), command, features.ril());
-            case CMD_TLBI_NH_VAA -> tlbs.invalidateRange(el1, vmid, -1, command, features.ril());
+            case CMD_TLBI_NH_VA ->
+                tlbs.invalidateRange(el1, vmid, command.asid(), command, features.has(SmmuFeature.RIL));
+            case CMD_TLBI_NH_VAA -> tlbs.invalidateRange(el1, vmid, -1, command, features.has(SmmuFeature.RIL));
             case CMD_TLBI_EL2_ALL -> el2.invalidateAll();
             case CMD_TLBI_EL2_ASID -> el2.invalidateAsid(0, command.asid());
-            case CMD_TLBI_EL2_VA -> tlbs.invalidateRange(el2, 0, el2Asid(command), command, features.ril());
-            case CMD_TLBI_EL2_VAA -> tlbs.invalidateRange(el2, 0, -1, command, features.ril());
+            case CMD_TLBI_EL2_VA ->
+                tlbs.invalidateRange(el2, 0, el2Asid(command), command, features.has(SmmuFeature.RIL));
+            case CMD_TLBI_EL2_VAA -> tlbs.invalidateRange(el2, 0, -1, command, features.has(SmmuFeature.RIL));
             // Stage 2 first: nested walks use it to fill what is invalidated next.
             case CMD_TLBI_S12_VMALL -> {
                 tlbs.stage2().invalidateSpace(vmid);
                 el1.invalidateSpace(vmid);
             }
             // Nested entries are by VA and stay: software invalidates them by CMD_TLBI_NH_* (4.4.3.1).
-            case CMD_TLBI_S2_IPA -> tlbs.invalidateRange(tlbs.stage2(), vmid, -1, command, features.ril());
+            case CMD_TLBI_S2_IPA ->
+                tlbs.invalidateRange(tlbs.stage2(), vmid, -1, command, features.has(SmmuFeature.RIL));
             case CMD_TLBI_NSNH_ALL -> {
                 tlbs.stage2().invalidateAll();
                 el1.invalidateAll();
@@ -144,7 +147,7 @@ final class CommandQueue {
             case CMD_PREFETCH_CONFIG, CMD_PREFETCH_ADDR, CMD_SYNC -> {}
             case CMD_CFGI_STE, CMD_CFGI_CD, CMD_CFGI_CD_ALL -> ports.stream(command.streamId());
             case CMD_TLBI_NH_VA, CMD_TLBI_NH_VAA, CMD_TLBI_EL2_VA, CMD_TLBI_EL2_VAA, CMD_TLBI_S2_IPA -> {
-                if (features.ril() && command.tg() != null) {
+                if (features.has(SmmuFeature.RIL) && command.tg() != null) {
                     ports.all();
                 } else {
                     ports.address(command.address());

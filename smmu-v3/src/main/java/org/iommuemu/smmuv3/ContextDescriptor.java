@@ -113,7 +113,7 @@ record ContextDescriptor(long[] words) {
                 .upper(n == 1)
                 .bigEndian(endi())
                 .accessFlagFaults(!affd())
-                .hierarchical(!(features.had() && had(n)))
+                .hierarchical(!(features.has(SmmuFeature.HAD) && had(n)))
                 .onePrivilegeLevel(world == StreamWorld.NS_EL2)
                 .wxn(wxn())
                 .pan(pan() && world != StreamWorld.NS_EL2)
@@ -132,7 +132,7 @@ record ContextDescriptor(long[] words) {
         if (!aa64()) {
             return "AA64 == 0, SMMU_IDR0.TTF has no VMSAv8-32";
         }
-        if (features.terminateModel() && !a()) {
+        if (features.has(SmmuFeature.TERM_MODEL) && !a()) {
             return "A == 0, SMMU_IDR0.TERM_MODEL == 1";
         }
         if (s()) {
@@ -141,7 +141,7 @@ record ContextDescriptor(long[] words) {
         if (hdOrHa()) {
             return "HA or HD, SMMU_IDR0.HTTU == 0";
         }
-        if (world != StreamWorld.NS_EL2 && !features.asid16() && asid() >>> 8 != 0) {
+        if (world != StreamWorld.NS_EL2 && !features.has(SmmuFeature.ASID16) && asid() >>> 8 != 0) {
             return "ASID[15:8] != 0, SMMU_IDR0.ASID16 == 0";
         }
         boolean anyTable = !isDisabled(0, world) || !isDisabled(1, world);

@@ -21,18 +21,6 @@ final class Interrupts {
         this.registers = registers;
         this.bus = bus;
         this.wires = wires;
-        if (!features.msi()) {
-            for (Register register : new Register[] {
-                Registers.GERROR_IRQ_CFG0,
-                Registers.GERROR_IRQ_CFG1,
-                Registers.GERROR_IRQ_CFG2,
-                Registers.EVENTQ_IRQ_CFG0,
-                Registers.EVENTQ_IRQ_CFG1,
-                Registers.EVENTQ_IRQ_CFG2
-            }) {
-                registers.onWrite(register, (before, after) -> registers.set(register, 0)); // RES0
-            }
-        }
     }
 
     /** The Event queue became non-empty. */
@@ -86,7 +74,7 @@ final class Interrupts {
     /** An address of 0 means: no message, the wire if there is one (3.18.1). */
     private void signal(long msiAddress, int data, InterruptController.Line wire, GlobalError ifAborted) {
         long address = Bits.address(msiAddress, features.oas() - 1, 2); // Bits above are RES0.
-        if (features.msi() && address != 0) {
+        if (features.has(SmmuFeature.MSI) && address != 0) {
             byte[] message = {(byte) data, (byte) (data >>> 8), (byte) (data >>> 16), (byte) (data >>> 24)};
             if (!bus.dmaWrite(address, message, 0, message.length)) {
                 activate(ifAborted);

@@ -48,7 +48,7 @@ final class StreamTable {
         }
         long base = Bits.address(registers.get(Registers.STRTAB_BASE), features.oas() - 1, 6);
         long address;
-        if (Registers.STRTAB_FMT.get(cfg) == TWO_LEVEL && features.twoLevelStreamTable()) {
+        if (Registers.STRTAB_FMT.get(cfg) == TWO_LEVEL && features.has(SmmuFeature.ST_LEVEL)) {
             int split = split(cfg);
             int log2Level1 = Math.max(6, log2Size - split + 3);
             long level1 = Bits.alignDown(base, log2Level1) + (streamId >>> split) * 8;
@@ -187,7 +187,7 @@ final class StreamTable {
         return new Configuration.Context(
                 true,
                 tlb,
-                world == StreamWorld.NS_EL1 && features.stage2() ? ste.s2Vmid() : 0,
+                world == StreamWorld.NS_EL1 && features.has(SmmuFeature.S2P) ? ste.s2Vmid() : 0,
                 world == StreamWorld.NS_EL2 ? 0 : cd.asid(),
                 cd.walk(0, world, stage2, memory, features),
                 cd.walk(1, world, stage2, memory, features),

@@ -88,7 +88,7 @@ record StreamTableEntry(long[] words) {
 
     /** STRW matters to stage 1 alone, and where EL2 is supported (5.2.2, IgnoreSTESTRW()). */
     private boolean usesStrw(SmmuFeatures features) {
-        return stage1() && !stage2() && features.hyp();
+        return stage1() && !stage2() && features.has(SmmuFeature.HYP);
     }
 
     /** STRW == 0b10 is EL2, with or without SMMU_CR2.E2H; 0b00, and an ignored STRW, is EL1. */
@@ -101,7 +101,7 @@ record StreamTableEntry(long[] words) {
 
     /** What the STE overrides, where SMMU_IDR1.ATTR_TYPES_OVR and ATTR_PERMS_OVR say that it can. */
     Configuration.Overrides overrides(SmmuFeatures features) {
-        return features.attributeOverrides()
+        return features.has(SmmuFeature.ATTR_TYPES_OVR)
                 ? new Configuration.Overrides(bits(113, 112), bits(115, 114), bit(100), bits(99, 96), bits(109, 108))
                 : Configuration.Overrides.NONE;
     }
@@ -190,10 +190,10 @@ record StreamTableEntry(long[] words) {
 
     /** Why a valid STE that does not abort is ILLEGAL: the rule it breaks; null if it is legal (5.2.2, SteIllegal()). */
     String illegal(SmmuFeatures features) {
-        if (stage1() && !features.stage1()) {
+        if (stage1() && !features.has(SmmuFeature.S1P)) {
             return "Config enables stage 1, SMMU_IDR0.S1P == 0";
         }
-        if (stage2() && !features.stage2()) {
+        if (stage2() && !features.has(SmmuFeature.S2P)) {
             return "Config enables stage 2, SMMU_IDR0.S2P == 0";
         }
         if (usesStrw(features) && (strw() & 1) != 0) {
@@ -203,9 +203,10 @@ record StreamTableEntry(long[] words) {
         if (rule == null && stage2()) {
             rule = illegalStage2(features);
         }
-        boolean usesVmid =
-                features.stage2() && (stage1() || stage2()) && streamWorld(features, false) == StreamWorld.NS_EL1;
-        if (rule == null && usesVmid && !features.vmid16() && s2Vmid() >>> 8 != 0) {
+        boolean usesVmid = features.has(SmmuFeature.S2P)
+                && (stage1() || stage2())
+                && streamWorld(features, false) == StreamWorld.NS_EL1;
+        if (rule == null && usesVmid && !features.has(SmmuFeature.VMID16) && s2Vmid() >>> 8 != 0) {
             rule = "S2VMID[15:8] != 0, SMMU_IDR0.VMID16 == 0";
         }
         return rule;
@@ -216,7 +217,7 @@ record StreamTableEntry(long[] words) {
             if (s1CDMax() > features.ssidSize()) {
                 return "S1CDMax > SMMU_IDR1.SSIDSIZE";
             }
-            if (twoLevelContextTable() && !features.twoLevelContextTable()) {
+            if (twoLevelContextTable() && !features.has(SmmuFeature.CD2L)) {
                 return "S1Fmt is two-level, SMMU_IDR0.CD2L == 0";
             }
         }

@@ -64,7 +64,7 @@ final class TranslationProcedure {
         if (Registers.GBPA_ABORT.isSet(gbpa) || address >>> features.oas() != 0) {
             return Translation.ABORT;
         }
-        Configuration.Overrides overrides = features.attributeOverrides()
+        Configuration.Overrides overrides = features.has(SmmuFeature.ATTR_TYPES_OVR)
                 ? new Configuration.Overrides(
                         0, 0, Registers.GBPA_MTCFG.isSet(gbpa), (int) Registers.GBPA_MEMATTR.get(gbpa), (int)
                                 Registers.GBPA_SHCFG.get(gbpa))

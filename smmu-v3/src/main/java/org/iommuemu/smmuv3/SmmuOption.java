@@ -1,0 +1,19 @@
+package org.iommuemu.smmuv3;
+
+/**
+ * A choice that the architecture leaves to the implementation (IMPLEMENTATION DEFINED or CONSTRAINED UNPREDICTABLE). All
+ * are off unless {@link SmmuFeatures.Builder#with(SmmuOption...)} names them; software that is right works with each.
+ */
+public enum SmmuOption {
+    /** Offsets 0xa8 to 0xcc of page 0 are the queue registers of page 1; otherwise RAZ/WI (6.2). */
+    PAGE_0_ALIASES_PAGE_1,
+    /** SMMU_GBPA.ABORT is 1 after reset: nothing passes until software says so (6.3.14). */
+    ABORTS_AFTER_RESET,
+    /** A write to SMMU_GERRORN that acknowledges what is not active is ignored; otherwise it activates the error (6.3.20). */
+    IGNORES_FALSE_ACKNOWLEDGEMENT,
+    /**
+     * SMMUv3.0 and 3.1: a write to a base register while it is in use is stored and takes effect; otherwise it is ignored,
+     * as SMMUv3.2 requires (6.3.24 to 6.3.33).
+     */
+    STORES_GUARDED_WRITES
+}
