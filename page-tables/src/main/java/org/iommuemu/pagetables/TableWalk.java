@@ -162,7 +162,8 @@ public final class TableWalk {
         private boolean accessFlagUpdate;
         private boolean dirtyState;
         private boolean xnx;
-        private boolean enhancedPan;
+        private boolean aarch32;
+        private boolean uwxn;
         private boolean unprivileged = true;
         private boolean forceWriteBack;
         private boolean protectedTableWalk;
@@ -231,9 +232,15 @@ public final class TableWalk {
             return this;
         }
 
-        /** {@link #pan} also where unprivileged software can execute (FEAT_PAN3). */
-        public Builder enhancedPan(boolean on) {
-            enhancedPan = on;
+        /** Permissions of VMSAv8-32: what is not readable is not executable; at stage 1 bit 54 is for all accesses. */
+        public Builder aarch32(boolean on) {
+            aarch32 = on;
+            return this;
+        }
+
+        /** VMSAv8-32: what unprivileged accesses can write is not privileged-executable (in VMSAv8-64 it never is). */
+        public Builder uwxn(boolean on) {
+            uwxn = on;
             return this;
         }
 
@@ -367,15 +374,15 @@ public final class TableWalk {
             if (forAll) {
                 permissions |= WalkResult.UR | (writable ? WalkResult.UW : 0);
             }
-            boolean denied = pan && (forAll || enhancedPan && !uxn);
-            if (!denied) {
+            if (!pan || !forAll) {
                 permissions |= WalkResult.PR | (writable ? WalkResult.PW : 0);
             }
-            if (!uxn && !(wxn && forAll && writable)) {
+            if (!uxn && !(wxn && forAll && writable) && (forAll || !aarch32)) {
                 permissions |= WalkResult.UX;
             }
-            // What unprivileged software can write is never privileged-executable (D8.4.3).
-            if (!pxn && !(forAll && writable) && !(wxn && writable && !denied)) {
+            // What unprivileged software can write is never privileged-executable (D8.4.3); in VMSAv8-32 by UWXN only.
+            boolean neverPrivileged = aarch32 ? uxn || uwxn && forAll && writable : forAll && writable;
+            if (!pxn && !neverPrivileged && !(wxn && writable)) {
                 permissions |= WalkResult.PX;
             }
             return unprivileged ? permissions : permissions & ~(WalkResult.UR | WalkResult.UW | WalkResult.UX);
@@ -384,10 +391,11 @@ public final class TableWalk {
         /** Permissions of stage 2 by S2AP[1:0] and XN[1:0], of which XN[0] is RES0 without FEAT_XNX (bits 0 to 3). */
         private long stage2Rights(int bits) {
             int xn = bits >>> 2 & (xnx ? 3 : 2);
+            boolean executable = (bits & 1) != 0 || !aarch32;
             return ((bits & 1) != 0 ? WalkResult.UR | WalkResult.PR : 0)
                     | ((bits & 2) != 0 ? WalkResult.UW | WalkResult.PW : 0)
-                    | (xn <= 1 ? WalkResult.UX : 0)
-                    | (xn == 0 || xn == 3 ? WalkResult.PX : 0);
+                    | (executable && xn <= 1 ? WalkResult.UX : 0)
+                    | (executable && (xn == 0 || xn == 3) ? WalkResult.PX : 0);
         }
 
         private int stage2Attributes(int memAttr) {
