@@ -30,5 +30,9 @@ public enum SmmuOption {
      * With stage 2, STE.S1ContextPtr and L1CD.L2Ptr beyond the IPA size are stage 2 Translation faults; otherwise
      * C_BAD_STE and C_BAD_SUBSTREAMID (3.4.3).
      */
-    STAGE_2_CHECKS_CONTEXT_POINTERS
+    STAGE_2_CHECKS_CONTEXT_POINTERS,
+    /** Equal events that software has not consumed share a record, where STE.MEV permits it (3.5.5, 7.3.1). */
+    MERGES_EVENTS,
+    /** Stalled accesses are tried again whenever their master asks, before software has answered (3.12.2.2). */
+    EARLY_RETRY
 }

@@ -14,18 +14,21 @@ final class TranslationProcedure {
     private final StreamTable streamTable;
     private final ConfigurationCache configurations;
     private final EventQueue events;
+    private final Stalls stalls;
 
     TranslationProcedure(
             SmmuFeatures features,
             RegisterFile registers,
             StreamTable streamTable,
             ConfigurationCache configurations,
-            EventQueue events) {
+            EventQueue events,
+            Stalls stalls) {
         this.features = features;
         this.registers = registers;
         this.streamTable = streamTable;
         this.configurations = configurations;
         this.events = events;
+        this.stalls = stalls;
     }
 
     // Accesses
@@ -49,6 +52,11 @@ final class TranslationProcedure {
             return walk(entry, context, new Transaction(streamId, substreamId, address, effective), input);
         }
         return untranslated(entry.configuration(), new Transaction(streamId, substreamId, address, access));
+    }
+
+    /** Fetches the configuration of a stream, if it is not cached; a fault leaves no event (4.2.1). */
+    void prefetchConfiguration(int streamId, int substreamId) {
+        configured(new Transaction(streamId, substreamId, 0, 0));
     }
 
     private ConfigurationCache.Entry configure(Transaction transaction) {
@@ -83,16 +91,16 @@ final class TranslationProcedure {
         if (configuration instanceof Configuration.Bypass bypass) {
             Overrides overrides = bypass.overrides();
             Fault fault = beyond(features.oas(), transaction.as(overrides.apply(transaction.access())), bypass.ste());
-            return fault == null ? overrides.identity(transaction.address()) : terminate(fault);
+            return fault == null ? overrides.identity(transaction.address()) : answer(fault, transaction);
         }
-        return configuration instanceof Fault fault ? terminate(fault) : Translation.ABORT;
+        return configuration instanceof Fault fault ? answer(fault, transaction) : Translation.ABORT;
     }
 
     private long walk(
             ConfigurationCache.Entry entry, Configuration.Context context, Transaction transaction, long input) {
         Fault refused = refuse(context, transaction, input);
         if (refused != null) {
-            return terminate(refused);
+            return answer(refused, transaction);
         }
         long epoch = context.tlb().epoch();
         TableWalk table = context.table(input);
@@ -102,7 +110,7 @@ final class TranslationProcedure {
         boolean cacheable = configurations.isCurrent(entry);
         long result = table.walk(input, transaction.access(), cacheable ? stage2Epoch : Tlb.NO_EPOCH);
         if (WalkResult.isFault(result)) {
-            return terminate(fault(context, transaction, result));
+            return answer(fault(context, transaction, result), transaction);
         }
         if (cacheable) {
             context.tlb().fill(context.space(), context.asid(), input, result, epoch);
@@ -111,9 +119,12 @@ final class TranslationProcedure {
     }
 
     /** Records a fault, if it is to be, and answers the client device (5.5). */
-    private long terminate(Fault fault) {
+    private long answer(Fault fault, Transaction transaction) {
+        if (fault.response() == Fault.Response.STALL) {
+            return stalls.stall(transaction, fault.event());
+        }
         if (fault.recorded()) {
-            events.record(fault.event());
+            events.record(fault.event(), fault.mergeable());
         }
         return fault.response() == Fault.Response.RAZ_WI ? Translation.RAZ_WI : Translation.ABORT;
     }
