@@ -49,7 +49,7 @@ final class TranslationProcedure {
             if (cached != Tlb.MISS && WalkResult.permits(cached, effective)) {
                 return context.output(cached);
             }
-            return walk(entry, context, new Transaction(streamId, substreamId, address, effective), input);
+            return walk(entry, context, new Transaction(streamId, substreamId, address, effective), input, access);
         }
         return untranslated(entry.configuration(), new Transaction(streamId, substreamId, address, access));
     }
@@ -96,11 +96,16 @@ final class TranslationProcedure {
         return configuration instanceof Fault fault ? answer(fault, transaction) : Translation.ABORT;
     }
 
+    /** @param arrived the access without overrides: what stalls is tried again as it arrived */
     private long walk(
-            ConfigurationCache.Entry entry, Configuration.Context context, Transaction transaction, long input) {
+            ConfigurationCache.Entry entry,
+            Configuration.Context context,
+            Transaction transaction,
+            long input,
+            int arrived) {
         Fault refused = refuse(context, transaction, input);
         if (refused != null) {
-            return answer(refused, transaction);
+            return answer(refused, transaction.as(arrived));
         }
         long epoch = context.tlb().epoch();
         TableWalk table = context.table(input);
@@ -110,7 +115,7 @@ final class TranslationProcedure {
         boolean cacheable = configurations.isCurrent(entry);
         long result = table.walk(input, transaction.access(), cacheable ? stage2Epoch : Tlb.NO_EPOCH);
         if (WalkResult.isFault(result)) {
-            return answer(fault(context, transaction, result), transaction);
+            return answer(fault(context, transaction, result), transaction.as(arrived));
         }
         if (cacheable) {
             context.tlb().fill(context.space(), context.asid(), input, result, epoch);
