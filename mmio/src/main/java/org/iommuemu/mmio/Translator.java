@@ -24,4 +24,25 @@ public interface Translator {
     default Invalidations invalidations() {
         return null;
     }
+
+    /**
+     * Asks what has become of an access that stalled. Whoever makes accesses asks until there is an answer: the unit keeps
+     * the access until then.
+     *
+     * @param stalled what {@link #translate} returned, or this
+     * @return as {@link #translate}: {@link Translation#isStalled stalled} still, or again
+     */
+    default long resume(long stalled, int streamId, int substreamId, long address, int access) {
+        return translate(streamId, substreamId, address, access);
+    }
+
+    /**
+     * Waits until an access that stalled may have been answered, or a moment. The caller holds no lock of the unit.
+     *
+     * @param stalled what {@link #translate} or {@link #resume} returned
+     * @throws InterruptedException if the thread is interrupted
+     */
+    default void awaitResumption(long stalled) throws InterruptedException {
+        Thread.sleep(1);
+    }
 }

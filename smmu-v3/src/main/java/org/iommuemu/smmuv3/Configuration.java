@@ -27,7 +27,12 @@ sealed interface Configuration {
      * @param abortStage1 CD.A: abort, otherwise RAZ/WI
      * @param recordStage2 STE.S2R
      */
-    record FaultModel(boolean recordStage1, boolean abortStage1, boolean recordStage2) {}
+    record FaultModel(
+            boolean recordStage1,
+            boolean abortStage1,
+            boolean stallStage1,
+            boolean recordStage2,
+            boolean stallStage2) {}
 
     /**
      * One or two stages translate.
@@ -55,8 +60,7 @@ sealed interface Configuration {
             implements Configuration {
 
         /** Stage 2 alone. */
-        static Context stage2(Tlb tlb, int vmid, TableWalk walk, boolean recordStage2, Overrides overrides) {
-            FaultModel faults = new FaultModel(true, true, recordStage2);
+        static Context stage2(Tlb tlb, int vmid, TableWalk walk, FaultModel faults, Overrides overrides) {
             return new Context(false, tlb, vmid, 0, walk, null, false, false, false, faults, overrides);
         }
 

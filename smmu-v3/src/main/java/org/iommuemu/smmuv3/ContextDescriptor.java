@@ -86,7 +86,7 @@ record ContextDescriptor(long[] words) {
         return bits(43, 42) != 0;
     }
 
-    private boolean s() {
+    boolean s() {
         return bit(44);
     }
 
@@ -135,7 +135,7 @@ record ContextDescriptor(long[] words) {
         if (features.has(SmmuFeature.TERM_MODEL) && !a()) {
             return "A == 0, SMMU_IDR0.TERM_MODEL == 1";
         }
-        if (s()) {
+        if (s() && features.stallModel() == SmmuFeatures.StallModel.TERMINATE) {
             return "S == 1, SMMU_IDR0.STALL_MODEL == 0b01";
         }
         if (hdOrHa()) {

@@ -7,6 +7,7 @@ import org.iommuemu.mmio.BusDevice;
 import org.iommuemu.mmio.Field;
 import org.iommuemu.mmio.InterruptController;
 import org.iommuemu.mmio.Invalidations;
+import org.iommuemu.mmio.Latency;
 import org.iommuemu.mmio.MisuseListener;
 import org.iommuemu.mmio.PhysicalMemory;
 import org.iommuemu.mmio.Register;
@@ -25,7 +26,7 @@ import org.iommuemu.mmio.Translator;
  * Register writes, commands and the recording of events are serialised by the registers' monitor. A write of
  * SMMU_CMDQ_PROD returns when the commands have been consumed or one is in error.
  */
-public final class Smmu implements Translator {
+public final class Smmu implements Translator, AutoCloseable {
     /** Size of the register window in bytes, if there are no optional pages: two pages of 64 KiB. */
     public static final long WINDOW = 0x20000;
 
@@ -52,6 +53,10 @@ public final class Smmu implements Translator {
 
     private final Invalidations ports = new Invalidations();
     private final TranslationProcedure procedure;
+    private final Interrupts interrupts;
+    private final Stalls stalls;
+    private final List<ControlPage> controlPages = new ArrayList<>();
+    private final Consumption consumption;
 
     /**
      * An SMMU in its reset state, not on the bus yet: attach {@link #registers} at its base.
@@ -63,20 +68,64 @@ public final class Smmu implements Translator {
      * @param misuse hears, on any thread, of accesses, structures and commands that break a rule of the architecture
      */
     public Smmu(String name, SmmuFeatures features, Bus bus, Wires wires, MisuseListener misuse) {
+        this(name, features, bus, wires, misuse, Timing.IMMEDIATE);
+    }
+
+    /**
+     * An SMMU in its reset state, not on the bus yet: attach {@link #registers} at its base.
+     *
+     * @param name in messages
+     * @param features what it implements
+     * @param bus where structures, tables and queues are, and where messages go
+     * @param wires its wired interrupts
+     * @param misuse hears, on any thread, of accesses, structures and commands that break a rule of the architecture
+     * @param timing when it does what software asks of it
+     */
+    public Smmu(String name, SmmuFeatures features, Bus bus, Wires wires, MisuseListener misuse, Timing timing) {
         PhysicalMemory memory = bus.memory();
         registers = new RegisterFile(Registers.map(features), name, misuse);
         RegisterFile vatos = new RegisterFile(Registers.VATOS_MAP, name, misuse);
         if (features.has(SmmuFeature.VATOS)) {
             optionalPages.add(vatos);
         }
-        Interrupts interrupts = new Interrupts(features, registers, bus, wires);
+        interrupts = new Interrupts(features, registers, bus, wires);
         ConfigurationCache configurations = new ConfigurationCache();
         TranslationCaches tlbs = new TranslationCaches(features.tlb());
         StreamTable streamTable = new StreamTable(name, features, registers, memory, tlbs, misuse);
         EventQueue events = new EventQueue(features, registers, memory, interrupts);
-        CommandQueue commands =
-                new CommandQueue(name, features, registers, memory, configurations, tlbs, ports, interrupts, misuse);
-        procedure = new TranslationProcedure(features, registers, streamTable, configurations, events);
+        stalls = new Stalls(name, features, registers, events, misuse);
+        procedure = new TranslationProcedure(features, registers, streamTable, configurations, events, stalls);
+        stalls.connect(procedure::translate);
+        Commands commands =
+                new Commands(features, registers, configurations, tlbs, ports, interrupts, procedure, stalls);
+        consumption = new Consumption(name, registers, timing);
+        ControlPage.QueueMaker queues = window ->
+                new CommandQueue(name, features, registers, memory, commands, timing.synchronisation(), misuse, window);
+        CommandQueue queue = queues.make(new CommandQueueRegisters(registers, interrupts));
+        consumption.add(queue);
+        for (int n = 0; n < features.commandQueuePages(); n++) {
+            controlPages.add(new ControlPage(
+                    name,
+                    features.queuesPerPage(),
+                    registers,
+                    timing.handshakes(),
+                    interrupts,
+                    consumption,
+                    queues,
+                    misuse));
+            optionalPages.add(controlPages.get(n).registers());
+        }
+        registers.handshakes(timing.handshakes());
+        registers.holdHandshake(Registers.CR0, queue::isDraining);
+        if (timing.synchronisation() != Latency.NONE || timing.unitThread()) {
+            registers.onRead(Registers.CMDQ_CONS, stored -> {
+                consumption.consume(); // It may be time.
+                long value = registers.get(Registers.CMDQ_CONS);
+                queue.looked();
+                consumption.consume();
+                return value;
+            });
+        }
         identify(features);
         guard(features);
 
@@ -84,9 +133,9 @@ public final class Smmu implements Translator {
             if (Registers.SMMUEN.isSet(before ^ after)) {
                 bypassChanged();
             }
-            commands.consume();
+            consumption.consume();
         });
-        registers.onWrite(Registers.CMDQ_PROD, (before, after) -> commands.consume());
+        registers.onWrite(Registers.CMDQ_PROD, (before, after) -> consumption.consume());
         registers.onWrite(Registers.GERRORN, (before, after) -> {
             // Toggling the bit of an error that is not active is CONSTRAINED UNPREDICTABLE (6.3.20).
             long inactive = (before ^ after) & ~(registers.get(Registers.GERROR) ^ before);
@@ -96,7 +145,7 @@ public final class Smmu implements Translator {
                     registers.set(Registers.GERRORN, after ^ inactive);
                 }
             }
-            commands.consume();
+            consumption.consume();
         });
         registers.onWrite(Registers.GBPA, (before, after) -> {
             if (!Registers.GBPA_UPDATE.isSet(after)) { // 6.3.14
@@ -106,6 +155,7 @@ public final class Smmu implements Translator {
                 bypassChanged();
             }
         });
+        consumption.start();
     }
 
     /** The acknowledgement of SMMUEN and of GBPA.Update says that accesses from before are complete (6.3.9, 6.3.14). */
@@ -179,8 +229,9 @@ public final class Smmu implements Translator {
                 Registers.CR1_QUEUE,
                 () -> !isOrWas(Registers.CR0, Registers.CMDQEN)
                         && !isOrWas(Registers.CR0, Registers.EVENTQEN)
-                        && !isOrWas(Registers.CR0, Registers.PRIQEN),
-                "CMDQEN, EVENTQEN or PRIQEN == 1");
+                        && !isOrWas(Registers.CR0, Registers.PRIQEN)
+                        && controlPages.stream().noneMatch(ControlPage::isOrWasEnabled),
+                "CMDQEN, EVENTQEN, PRIQEN or EN of an Enhanced Command queue == 1");
     }
 
     private void readOnlyWhile(Register control, Field enable, Register... guarded) {
@@ -218,6 +269,27 @@ public final class Smmu implements Translator {
     @Override
     public long translate(int streamId, int substreamId, long address, int access) {
         return procedure.translate(streamId, substreamId, address, access);
+    }
+
+    @Override
+    public long resume(long stalled, int streamId, int substreamId, long address, int access) {
+        return stalls.resume(stalled, streamId, substreamId, address, access);
+    }
+
+    @Override
+    public void awaitResumption(long stalled) throws InterruptedException {
+        stalls.await(stalled);
+    }
+
+    /** Where WFE wake-up events go, which CMD_SYNC and Command queues that are not full any more send (4.1.2, 4.7.3). */
+    public void onEvent(Runnable wakesUp) {
+        interrupts.onEvent(wakesUp);
+    }
+
+    /** Ends the SMMU's own thread, if {@link Timing} gives it one: no more commands are consumed. */
+    @Override
+    public void close() {
+        consumption.close();
     }
 
     @Override

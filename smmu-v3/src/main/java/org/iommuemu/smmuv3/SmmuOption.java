@@ -15,5 +15,9 @@ public enum SmmuOption {
      * SMMUv3.0 and 3.1: a write to a base register while it is in use is stored and takes effect; otherwise it is ignored,
      * as SMMUv3.2 requires (6.3.24 to 6.3.33).
      */
-    STORES_GUARDED_WRITES
+    STORES_GUARDED_WRITES,
+    /** Equal events that software has not consumed share a record, where STE.MEV permits it (3.5.5, 7.3.1). */
+    MERGES_EVENTS,
+    /** Stalled accesses are tried again whenever their master asks, before software has answered (3.12.2.2). */
+    EARLY_RETRY
 }

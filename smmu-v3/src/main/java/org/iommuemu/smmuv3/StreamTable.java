@@ -128,7 +128,12 @@ final class StreamTable {
         if (stage2 == null) {
             return new Configuration.Bypass(overrides);
         }
-        return Configuration.Context.stage2(tlbs.stage2(), ste.s2Vmid(), stage2, ste.s2R(), overrides);
+        return Configuration.Context.stage2(
+                tlbs.stage2(),
+                ste.s2Vmid(),
+                stage2,
+                new Configuration.FaultModel(true, true, false, ste.s2R(), ste.s2S()),
+                overrides);
     }
 
     private Configuration stage1(
@@ -194,7 +199,7 @@ final class StreamTable {
                 world != StreamWorld.NS_EL2,
                 cd.tbi(0),
                 cd.tbi(1),
-                new Configuration.FaultModel(cd.r(), cd.a(), ste.s2R()),
+                new Configuration.FaultModel(cd.r(), cd.a(), cd.s(), ste.s2R(), ste.s2S()),
                 overrides);
     }
 

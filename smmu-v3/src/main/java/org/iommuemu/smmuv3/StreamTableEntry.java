@@ -144,7 +144,7 @@ record StreamTableEntry(long[] words) {
         return bits(184, 183) != 0;
     }
 
-    private boolean s2S() {
+    boolean s2S() {
         return bit(185);
     }
 
@@ -252,7 +252,9 @@ record StreamTableEntry(long[] words) {
         if (s2HdOrHa()) {
             return "S2HA or S2HD, SMMU_IDR0.HTTU == 0";
         }
-        return s2S() ? "S2S == 1, SMMU_IDR0.STALL_MODEL == 0b01" : null;
+        return s2S() && features.stallModel() == SmmuFeatures.StallModel.TERMINATE
+                ? "S2S == 1, SMMU_IDR0.STALL_MODEL == 0b01"
+                : null;
     }
 
     /** The highest start level needs an address size that one concatenated level less cannot reach (Arm ARM, D8.2.7). */

@@ -13,18 +13,21 @@ final class TranslationProcedure {
     private final StreamTable streamTable;
     private final ConfigurationCache configurations;
     private final EventQueue events;
+    private final Stalls stalls;
 
     TranslationProcedure(
             SmmuFeatures features,
             RegisterFile registers,
             StreamTable streamTable,
             ConfigurationCache configurations,
-            EventQueue events) {
+            EventQueue events,
+            Stalls stalls) {
         this.features = features;
         this.registers = registers;
         this.streamTable = streamTable;
         this.configurations = configurations;
         this.events = events;
+        this.stalls = stalls;
     }
 
     /** See {@link org.iommuemu.mmio.Translator#translate}. Takes a lock only to record an event. */
@@ -46,6 +49,13 @@ final class TranslationProcedure {
             return walk(entry, context, new Transaction(streamId, substreamId, address, effective), input);
         }
         return untranslated(entry.configuration(), new Transaction(streamId, substreamId, address, access));
+    }
+
+    /** Fetches the configuration of a stream, if it is not cached; a fault leaves no event (4.2.1). */
+    void prefetchConfiguration(int streamId, int substreamId) {
+        if (configurations.lookUp(streamId, substreamId) == null) {
+            configure(streamId, substreamId, 0, 0);
+        }
     }
 
     private ConfigurationCache.Entry configure(int streamId, int substreamId, long address, int access) {
@@ -97,7 +107,9 @@ final class TranslationProcedure {
         boolean cacheable = configurations.isCurrent(entry);
         if (table == null) { // CD.EPDn: a miss is a fault (5.4).
             return stage1Fault(
-                    context, Event.translation(Event.Type.F_TRANSLATION, transaction, false, Event.FaultClass.IN, 0));
+                    context,
+                    transaction,
+                    Event.translation(Event.Type.F_TRANSLATION, transaction, false, Event.FaultClass.IN, 0));
         }
         long result = table.walk(input, transaction.access(), cacheable ? stage2Epoch : Tlb.NO_EPOCH);
         if (!WalkResult.isFault(result)) {
@@ -120,16 +132,22 @@ final class TranslationProcedure {
             return Translation.ABORT;
         }
         if (stage2) {
+            if (context.faults().stallStage2()) {
+                return stalls.stall(transaction, event);
+            }
             if (context.faults().recordStage2()) {
                 events.record(event);
             }
             return Translation.ABORT;
         }
-        return stage1Fault(context, event);
+        return stage1Fault(context, transaction, event);
     }
 
     /** CD.R: whether to record; CD.A: whether the client sees an abort or RAZ/WI (5.5). */
-    private long stage1Fault(Configuration.Context context, Event event) {
+    private long stage1Fault(Configuration.Context context, Transaction transaction, Event event) {
+        if (context.faults().stallStage1()) {
+            return stalls.stall(transaction, event);
+        }
         if (context.faults().recordStage1()) {
             events.record(event);
         }

@@ -57,7 +57,7 @@ class IllegalStructuresTest {
         "6, 180, 180, 1, true",
         "6, 183, 183, 1, false",
         "6, 184, 184, 1, false",
-        "6, 185, 185, 1, false",
+        "6, 185, 185, 1, true",
         "6, 243, 240, 1, false",
         "4, 243, 240, 1, true",
     })
@@ -120,7 +120,7 @@ class IllegalStructuresTest {
         "41, 41, 0, false",
         "42, 42, 1, false",
         "43, 43, 1, false",
-        "44, 44, 1, false",
+        "44, 44, 1, true",
         "46, 46, 0, true",
         "34, 32, 7, true",
         "115, 112, 1, false",

@@ -641,7 +641,7 @@ class SmmuTest {
     }
 
     @Test
-    void messagesInsteadOfWires() {
+    void messagesBesideWires() {
         board.enabled();
         board.handshake(IRQ_CTRL, 0);
         long doorbell = TestBoard.MSI_FRAME + MsiFrame.SETSPI_NS;
@@ -659,7 +659,8 @@ class SmmuTest {
         assertEquals(0xabcd, board.bus.read32(word));
         board.command(0xff, 0);
         assertTrue(board.interrupts.isPending(200));
-        assertFalse(board.interrupts.isPending(TestBoard.EVENTQ_IRQ));
+        assertTrue(board.interrupts.isPending(TestBoard.EVENTQ_IRQ), "both, 3.18.2");
+        assertTrue(board.interrupts.isPending(TestBoard.SYNC_IRQ), "both, 4.7.3");
     }
 
     @Test
