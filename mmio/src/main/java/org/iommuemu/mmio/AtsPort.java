@@ -117,7 +117,8 @@ public final class AtsPort implements TranslationService.Endpoint {
                 default -> Outcome.ABORT;
             };
         }
-        // A translation that was looked up in a burst is not used after it, and the unit waits for bursts before it tells
+        // A translation that was looked up in a burst is not used after it, and the unit waits for bursts before it
+        // tells
         // software that an invalidation is complete.
         port.beginBurst();
         try {
@@ -142,8 +143,7 @@ public final class AtsPort implements TranslationService.Endpoint {
         }
         long mask = -1L << completion.log2Size();
         long translated = completion.address() & mask | address & ~mask;
-        long physical =
-                service.translated(streamId, substreamId, translated, attributes | (write ? Access.WRITE : 0));
+        long physical = service.translated(streamId, substreamId, translated, attributes | (write ? Access.WRITE : 0));
         if (physical == Translation.RAZ_WI || !Translation.translated(physical)) {
             return Outcome.ABORT;
         }
