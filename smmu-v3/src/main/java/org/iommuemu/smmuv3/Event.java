@@ -159,8 +159,10 @@ record Event(Type type, long word0, long word1, long word2, long word3) {
                 ? WalkResult.address(fault) & FETCH_ADDR
                 : stage2 ? WalkResult.address(fault) & IPA : 0;
         Event event = translation(Type.of(kind), transaction, stage2, faultClass, address);
-        // Without hardware update of tables, the SMMU only reads them.
-        boolean tableRead = stage2 && faultClass == FaultClass.TT && kind == WalkResult.Kind.PERMISSION;
+        boolean tableRead = stage2
+                && faultClass == FaultClass.TT
+                && kind == WalkResult.Kind.PERMISSION
+                && !WalkResult.isTableWrite(fault);
         return tableRead ? new Event(event.type, event.word0, event.word1 | TTRNW, event.word2, address) : event;
     }
 

@@ -49,11 +49,6 @@ final class EventQueue {
         }
     }
 
-    /** Records an event that is never merged but where there is no STE yet, see {@link #record(Event, boolean)}. */
-    void record(Event event) {
-        record(event, false);
-    }
-
     /**
      * Records the event of a transaction that stalls. It is not lost: if the queue is not writable, whoever has the
      * transaction tries again (7.2.1, 7.4).

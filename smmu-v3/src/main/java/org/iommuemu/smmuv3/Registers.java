@@ -148,6 +148,7 @@ final class Registers {
     static final Register STATUSR = Register.word("SMMU_STATUSR", 0x40, DORMANT);
     static final Field GBPA_MEMATTR = Field.rw("MemAttr", 0, 4);
     static final Field GBPA_MTCFG = Field.rw("MTCFG", 4);
+    static final Field GBPA_ALLOCCFG = Field.rw("ALLOCCFG", 8, 4);
     static final Field GBPA_SHCFG = Field.rw("SHCFG", 12, 2).resetTo(1); // Use incoming.
     static final Field GBPA_ABORT = Field.rw("ABORT", 20);
     static final Field GBPA_UPDATE = Field.busy("Update", 31);
@@ -156,7 +157,7 @@ final class Registers {
             0x44,
             GBPA_MEMATTR,
             GBPA_MTCFG,
-            Field.rw("ALLOCCFG", 8, 4),
+            GBPA_ALLOCCFG,
             GBPA_SHCFG,
             Field.rw("PRIVCFG", 16, 2),
             Field.rw("INSTCFG", 18, 2),

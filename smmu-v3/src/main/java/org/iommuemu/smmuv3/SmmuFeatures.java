@@ -483,6 +483,11 @@ public final class SmmuFeatures {
             refuse(
                     options.contains(SmmuOption.STORES_GUARDED_WRITES) && architecture >= 2,
                     "guarded writes are ignored from SMMUv3.2 on (6.3.24)");
+            refuse(
+                    architecture > 0
+                            && (options.contains(SmmuOption.CLAMPS_TXSZ)
+                                    || options.contains(SmmuOption.EATS_CHECKS_S2S_ALWAYS)),
+                    "TxSZ out of range and S2S with full ATS are no choice from SMMUv3.1 on (5.2)");
             return new SmmuFeatures(copy());
         }
 
