@@ -50,7 +50,7 @@ final class CommandQueue {
     private final Window window;
 
     /** CMD_ATC_INV commands that no CMD_SYNC has completed. */
-    private final List<AtsPort.Invalidation> outstanding = new ArrayList<>();
+    private final List<Endpoints.Invalidation> outstanding = new ArrayList<>();
 
     /** The CMD_SYNC at the read index is being completed; null if none is. */
     private Latency.Wait synchronising;
@@ -153,7 +153,7 @@ final class CommandQueue {
             synchronising = latency.start();
         }
         boolean timedOut = false;
-        for (AtsPort.Invalidation invalidation : outstanding) {
+        for (Endpoints.Invalidation invalidation : outstanding) {
             switch (invalidation.state()) {
                 case PENDING -> {
                     return false;

@@ -20,7 +20,7 @@ final class Commands {
     private final Interrupts interrupts;
     private final TranslationProcedure procedure;
     private final Stalls stalls;
-    private AtsPort ats;
+    private Endpoints endpoints;
 
     Commands(
             SmmuFeatures features,
@@ -41,9 +41,9 @@ final class Commands {
         this.stalls = stalls;
     }
 
-    /** Endpoints are reached through this port; without one the system has none, and their commands are ignored (4.5). */
-    void connect(AtsPort port) {
-        ats = port;
+    /** Without endpoints, the commands for them are ignored (4.5). */
+    void connect(Endpoints behind) {
+        endpoints = behind;
     }
 
     /**
@@ -51,7 +51,7 @@ final class Commands {
      *
      * @param invalidations collects the requests that CMD_ATC_INV sends
      */
-    void execute(Command command, List<AtsPort.Invalidation> invalidations) {
+    void execute(Command command, List<Endpoints.Invalidation> invalidations) {
         switch (command.opcode()) {
             case CMD_PREFETCH_CONFIG, CMD_PREFETCH_ADDR -> prefetch(command);
             case CMD_CFGI_STE, CMD_CFGI_CD, CMD_CFGI_CD_ALL -> {
@@ -104,7 +104,7 @@ final class Commands {
             case CMD_ATC_INV -> {
                 if (reachesEndpoints()) {
                     int log2Size = 12 + command.atcSize();
-                    invalidations.add(ats.invalidate(
+                    invalidations.add(endpoints.invalidate(
                             command.streamId(),
                             substream(command),
                             command.global(),
@@ -114,7 +114,7 @@ final class Commands {
             }
             case CMD_PRI_RESP -> {
                 if (reachesEndpoints()) {
-                    ats.respond(command.streamId(), substream(command), command.prgIndex(), command.response());
+                    endpoints.respond(command.streamId(), substream(command), command.prgIndex(), command.response());
                 }
             }
             case CMD_RESUME -> stalls.resume(command.streamId(), command.stag(), command.retries(), command.aborts());
@@ -179,7 +179,7 @@ final class Commands {
 
     /** CMD_ATC_INV and CMD_PRI_RESP are ignored while SMMUEN == 0, and where the system has no ATS (4.5). */
     private boolean reachesEndpoints() {
-        return ats != null && Registers.SMMUEN.isSet(registers.get(Registers.CR0));
+        return endpoints != null && Registers.SMMUEN.isSet(registers.get(Registers.CR0));
     }
 
     /** Without PASIDs, SSV must be 0, and we behave as though it were (4.5.1). */

@@ -117,7 +117,7 @@ public final class Smmu implements Translator, AutoCloseable {
         }
         registers.handshakes(timing.handshakes());
         registers.holdHandshake(Registers.CR0, queue::isDraining);
-        if (timing.synchronisation() != Latency.NONE || timing.unitThread()) {
+        if (timing.synchronisation() != Latency.NONE || timing.unitThread() || features.has(SmmuFeature.ATS)) {
             registers.onRead(Registers.CMDQ_CONS, stored -> {
                 consumption.consume(); // It may be time.
                 long value = registers.get(Registers.CMDQ_CONS);

@@ -4,7 +4,7 @@ package org.iommuemu.smmuv3;
  * What commands ask of the endpoints behind the SMMU (IHI 0070, 4.5). Called under the registers' monitor, by commands
  * that are legal and while SMMUEN == 1.
  */
-interface AtsPort {
+interface Endpoints {
     /** An Invalidate Request that was sent. */
     interface Invalidation {
         /** How far it has come. */
