@@ -56,6 +56,7 @@ public final class Smmu implements Translator, AutoCloseable {
     private final Interrupts interrupts;
     private final Stalls stalls;
     private final List<ControlPage> controlPages = new ArrayList<>();
+    private final Commands commands;
     private final Consumption consumption;
 
     /**
@@ -96,8 +97,7 @@ public final class Smmu implements Translator, AutoCloseable {
         stalls = new Stalls(name, features, registers, events, misuse);
         procedure = new TranslationProcedure(features, registers, streamTable, configurations, events, stalls);
         stalls.connect(procedure::translate);
-        Commands commands =
-                new Commands(features, registers, configurations, tlbs, ports, interrupts, procedure, stalls);
+        commands = new Commands(features, registers, configurations, tlbs, ports, interrupts, procedure, stalls);
         consumption = new Consumption(name, registers, timing);
         ControlPage.QueueMaker queues = window ->
                 new CommandQueue(name, features, registers, memory, commands, timing.synchronisation(), misuse, window);
@@ -279,6 +279,18 @@ public final class Smmu implements Translator, AutoCloseable {
     @Override
     public void awaitResumption(long stalled) throws InterruptedException {
         stalls.await(stalled);
+    }
+
+    /** Where CMD_ATC_INV and CMD_PRI_RESP go. */
+    void connect(Endpoints endpoints) {
+        commands.connect(endpoints);
+    }
+
+    /** Something that a CMD_SYNC waits for may be done. */
+    void consume() {
+        synchronized (registers) {
+            consumption.consume();
+        }
     }
 
     /** Where WFE wake-up events go, which CMD_SYNC and Command queues that are not full any more send (4.1.2, 4.7.3). */
