@@ -4,6 +4,7 @@ import java.time.Duration;
 import java.util.ArrayList;
 import java.util.List;
 import java.util.concurrent.CopyOnWriteArrayList;
+import java.util.function.Consumer;
 import org.awaitility.Awaitility;
 import org.iommuemu.mmio.Bus;
 import org.iommuemu.mmio.DmaPort;
@@ -49,6 +50,7 @@ final class TestBoard implements AutoCloseable {
     final Bus bus = new Bus(memory);
     final InterruptController interrupts = new InterruptController();
     final List<String> misuses = new CopyOnWriteArrayList<>();
+    volatile Consumer<String> onMisuse = misuses::add;
     final Smmu smmu;
     final long commandQueue;
     final long eventQueue;
@@ -75,10 +77,14 @@ final class TestBoard implements AutoCloseable {
     }
 
     TestBoard(SmmuFeatures features, TestTiming timing) {
+        this(features, timing.timing());
+    }
+
+    TestBoard(SmmuFeatures features, Timing timing) {
         memory.addRam(RAM, RAM_SIZE);
         Smmu.Wires wires = new Smmu.Wires(
                 interrupts.line(EVENTQ_IRQ), interrupts.line(GERROR_IRQ), interrupts.line(SYNC_IRQ), null);
-        smmu = new Smmu("smmu", features, bus, wires, (unit, what) -> misuses.add(what), timing.timing());
+        smmu = new Smmu("smmu", features, bus, wires, (unit, what) -> onMisuse.accept(what), timing);
         bus.attach("smmu", SMMU, smmu.window(), smmu.registers());
         bus.attach("msi", MSI_FRAME, MsiFrame.SIZE, new MsiFrame(interrupts));
         commandQueue = allocate(16L << LOG2_QUEUE);
