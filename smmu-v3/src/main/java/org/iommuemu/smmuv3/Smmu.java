@@ -12,6 +12,7 @@ import org.iommuemu.mmio.MisuseListener;
 import org.iommuemu.mmio.PhysicalMemory;
 import org.iommuemu.mmio.Register;
 import org.iommuemu.mmio.RegisterFile;
+import org.iommuemu.mmio.TranslationService;
 import org.iommuemu.mmio.Translator;
 
 /**
@@ -53,6 +54,9 @@ public final class Smmu implements Translator, AutoCloseable {
 
     private final Invalidations ports = new Invalidations();
     private final TranslationProcedure procedure;
+    /** Null without ATS. */
+    private final AtsInterface ats;
+
     private final Interrupts interrupts;
     private final Stalls stalls;
     private final List<ControlPage> controlPages = new ArrayList<>();
@@ -98,6 +102,15 @@ public final class Smmu implements Translator, AutoCloseable {
         stalls.connect(procedure::translate);
         Commands commands =
                 new Commands(features, registers, configurations, tlbs, ports, interrupts, procedure, stalls);
+        if (features.has(SmmuFeature.ATS)) {
+            PageRequestQueue pageRequests =
+                    new PageRequestQueue(features, registers, memory, interrupts, streamTable, events);
+            ats = new AtsInterface(
+                    features, registers, procedure, events, pageRequests, ports, timing.invalidationTimeout());
+            commands.connect(ats);
+        } else {
+            ats = null;
+        }
         consumption = new Consumption(name, registers, timing);
         ControlPage.QueueMaker queues = window ->
                 new CommandQueue(name, features, registers, memory, commands, timing.synchronisation(), misuse, window);
@@ -117,7 +130,9 @@ public final class Smmu implements Translator, AutoCloseable {
         }
         registers.handshakes(timing.handshakes());
         registers.holdHandshake(Registers.CR0, queue::isDraining);
-        if (timing.synchronisation() != Latency.NONE || timing.unitThread()) {
+        if (timing.unitThread()
+                || timing.synchronisation() != Latency.NONE
+                || timing.invalidationTimeout() != Latency.NONE) {
             registers.onRead(Registers.CMDQ_CONS, stored -> {
                 consumption.consume(); // It may be time.
                 long value = registers.get(Registers.CMDQ_CONS);
@@ -290,6 +305,18 @@ public final class Smmu implements Translator, AutoCloseable {
     @Override
     public void close() {
         consumption.close();
+    }
+
+    /**
+     * ATS and PRI for endpoints ({@link org.iommuemu.mmio.AtsPort}).
+     *
+     * @throws IllegalStateException if the features have no ATS
+     */
+    public TranslationService ats() {
+        if (ats == null) {
+            throw new IllegalStateException("SMMU_IDR0.ATS == 0");
+        }
+        return ats;
     }
 
     @Override

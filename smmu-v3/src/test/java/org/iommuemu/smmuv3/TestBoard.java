@@ -21,6 +21,7 @@ final class TestBoard {
     static final int EVENTQ_IRQ = 106;
     static final int SYNC_IRQ = 108;
     static final int GERROR_IRQ = 109;
+    static final int PRIQ_IRQ = 107;
     static final int LOG2_QUEUE = 4;
 
     /** Leaf attributes of stage 1: read-write for everybody, of one ASID. */
@@ -68,10 +69,17 @@ final class TestBoard {
     }
 
     TestBoard(SmmuFeatures features) {
+        this(features, Timing.IMMEDIATE);
+    }
+
+    TestBoard(SmmuFeatures features, Timing timing) {
         memory.addRam(RAM, RAM_SIZE);
         Smmu.Wires wires = new Smmu.Wires(
-                interrupts.line(EVENTQ_IRQ), interrupts.line(GERROR_IRQ), interrupts.line(SYNC_IRQ), null);
-        smmu = new Smmu("smmu", features, bus, wires, (unit, what) -> misuses.add(what));
+                interrupts.line(EVENTQ_IRQ),
+                interrupts.line(GERROR_IRQ),
+                interrupts.line(SYNC_IRQ),
+                interrupts.line(PRIQ_IRQ));
+        smmu = new Smmu("smmu", features, bus, wires, (unit, what) -> misuses.add(what), timing);
         bus.attach("smmu", SMMU, Smmu.WINDOW, smmu.registers());
         bus.attach("msi", MSI_FRAME, MsiFrame.SIZE, new MsiFrame(interrupts));
         commandQueue = allocate(16L << LOG2_QUEUE);
