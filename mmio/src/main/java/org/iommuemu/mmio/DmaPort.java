@@ -39,9 +39,10 @@ public final class DmaPort {
     private static final long[] NOTHING = new long[2 * 64];
 
     private final Bus bus;
-    private final Translator translator;
+    /** Null for a master that is wired straight to the bus. */
+    private final Translator.Stream stream;
+
     private final int streamId;
-    private final int substreamId;
     private final int attributes;
     private final Invalidations invalidations;
     private final TlbGeometry geometry;
@@ -50,6 +51,11 @@ public final class DmaPort {
     private final int span;
 
     private final int strideShift;
+
+    /** Bits of an index into {@link #microTlb} that say where in a set. */
+    private final int wayMask;
+
+    private final boolean caches;
 
     /** Made by the first fill: before that, one set that nothing matches. */
     private long[] microTlb = NOTHING;
@@ -118,13 +124,14 @@ public final class DmaPort {
     public DmaPort(
             Bus bus, Translator translator, int streamId, int substreamId, int attributes, TlbGeometry microTlb) {
         this.bus = bus;
-        this.translator = translator;
+        stream = translator == null ? null : translator.stream(streamId, substreamId);
         this.streamId = streamId;
-        this.substreamId = substreamId;
         this.attributes = attributes & ~Access.WRITE;
         geometry = microTlb;
         span = 2 * microTlb.ways();
         strideShift = 32 - Integer.numberOfLeadingZeros(span - 1);
+        wayMask = (1 << strideShift) - 1;
+        caches = microTlb.replacement() != TlbGeometry.Replacement.NEVER_CACHE;
         invalidations = translator == null ? null : translator.invalidations();
         seen = invalidations == null ? 0 : invalidations.head();
     }
@@ -174,18 +181,21 @@ public final class DmaPort {
         if (invalidations.head() != seen) {
             catchUp();
         }
-        int set = set(address);
+        if (!caches) {
+            return miss(address, write);
+        }
+        int entry = set(address) << strideShift;
         long right = write ? WRITE : READ;
         long wanted = address & PAGE_ADDRESS | right;
-        int first = set << strideShift;
-        for (int entry = first; entry < first + span; entry += 2) {
+        do {
             if ((microTlb[entry] & (PAGE_ADDRESS | right)) == wanted) {
                 if (replacement != null) {
-                    replacement.used(set, (entry - first) / 2);
+                    replacement.used(entry >>> strideShift, (entry & wayMask) >> 1);
                 }
                 return microTlb[entry + 1];
             }
-        }
+            entry += 2;
+        } while ((entry & wayMask) != 0);
         return missAndFill(address, write);
     }
 
@@ -201,8 +211,8 @@ public final class DmaPort {
     }
 
     private long miss(long address, boolean write) {
-        if (translator != null) {
-            return translator.translate(streamId, substreamId, address, attributes | (write ? Access.WRITE : 0));
+        if (stream != null) {
+            return stream.translate(address, attributes | (write ? Access.WRITE : 0));
         }
         return address >>> PhysicalMemory.ADDRESS_BITS == 0 ? Translation.identity(address) : Translation.ABORT;
     }
@@ -210,9 +220,7 @@ public final class DmaPort {
     private long missAndFill(long address, boolean write) {
         long translation = miss(address, write);
         // What was invalidated since we looked may be what the unit answered from.
-        if (!Translation.translated(translation)
-                || geometry.replacement() == TlbGeometry.Replacement.NEVER_CACHE
-                || invalidations.head() != seen) {
+        if (!Translation.translated(translation) || invalidations.head() != seen) {
             return translation;
         }
         if (microTlb == NOTHING) {
@@ -287,7 +295,7 @@ public final class DmaPort {
         for (int done = 0, part; done < length; done += part) {
             long at = address + done;
             part = Math.min(length - done, PAGE - (int) (at & PAGE - 1));
-            long translation = translator == null ? Translation.identity(at) : translate(at, write);
+            long translation = stream == null ? Translation.identity(at) : translate(at, write);
             if (translation == Translation.RAZ_WI) {
                 response = Response.RAZ_WI;
                 if (!write) {
@@ -296,7 +304,7 @@ public final class DmaPort {
             } else if (!Translation.translated(translation)) {
                 return Response.ABORT;
             } else {
-                long physical = translator == null ? at : Translation.address(translation, at);
+                long physical = stream == null ? at : Translation.address(translation, at);
                 if (!access(write, physical, bytes, offset + done, part)) {
                     return Response.BUS_ERROR;
                 }

@@ -74,6 +74,8 @@ public final class Smmu implements Translator {
 
         registers.onWrite(Registers.CR0, (before, after) -> {
             if (Registers.SMMUEN.isSet(before ^ after)) {
+                configurations
+                        .invalidateAll(); // What is cached is only used with SMMUEN set; see TranslationProcedure.
                 bypassChanged();
             }
             commands.consume();
@@ -186,6 +188,11 @@ public final class Smmu implements Translator {
     @Override
     public long translate(int streamId, int substreamId, long address, int access) {
         return procedure.translate(streamId, substreamId, address, access);
+    }
+
+    @Override
+    public Stream stream(int streamId, int substreamId) {
+        return procedure.stream(streamId, substreamId);
     }
 
     @Override

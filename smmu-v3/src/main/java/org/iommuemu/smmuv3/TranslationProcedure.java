@@ -2,6 +2,7 @@ package org.iommuemu.smmuv3;
 
 import org.iommuemu.mmio.RegisterFile;
 import org.iommuemu.mmio.Translation;
+import org.iommuemu.mmio.Translator;
 import org.iommuemu.pagetables.TableWalk;
 import org.iommuemu.pagetables.Tlb;
 import org.iommuemu.pagetables.WalkResult;
@@ -27,31 +28,65 @@ final class TranslationProcedure {
         this.events = events;
     }
 
-    /** See {@link org.iommuemu.mmio.Translator#translate}. Takes a lock only to record an event. */
+    /** What a port asks: it keeps the configuration at hand that it used last. */
+    Translator.Stream stream(int streamId, int substreamId) {
+        return new Port(streamId, substreamId);
+    }
+
+    private final class Port implements Translator.Stream {
+        private final int streamId;
+        private final int substreamId;
+        private ConfigurationCache.Entry entry;
+
+        Port(int streamId, int substreamId) {
+            this.streamId = streamId;
+            this.substreamId = substreamId;
+        }
+
+        @Override
+        public long translate(long address, int access) {
+            ConfigurationCache.Entry last = entry;
+            if (last != null && last.isCurrent()) {
+                long cached = last.lookUp(address, access);
+                if (cached != Tlb.MISS) {
+                    return cached;
+                }
+            } else {
+                entry = configurations.lookUp(streamId, substreamId);
+            }
+            return TranslationProcedure.this.translate(streamId, substreamId, address, access);
+        }
+    }
+
+    /** See {@link Translator#translate}. Takes a lock only to record an event. */
     long translate(int streamId, int substreamId, long address, int access) {
-        if (!Registers.SMMUEN.isSet(registers.get(Registers.CR0))) {
-            return globalBypass(address);
-        }
         ConfigurationCache.Entry entry = configurations.lookUp(streamId, substreamId);
-        if (entry == null) {
-            entry = configure(streamId, substreamId, address, access);
-        }
-        if (entry.configuration() instanceof Configuration.Context context) {
-            int effective = context.overrides().apply(access);
-            long input = context.canonical(address);
-            long cached = context.tlb().lookUp(context.space(), context.asid(), input);
-            if (cached != Tlb.MISS && WalkResult.permits(cached, effective)) {
+        if (entry != null) {
+            long cached = entry.lookUp(address, access);
+            if (cached != Tlb.MISS) {
                 return cached;
             }
-            return walk(entry, context, new Transaction(streamId, substreamId, address, effective), input);
+        } else {
+            int generation = configurations.generation(streamId);
+            // Read after the generation, which SMMUEN moves on when it changes: what is cached was fetched with SMMUEN
+            // set.
+            if (!Registers.SMMUEN.isSet(registers.get(Registers.CR0))) {
+                return globalBypass(address);
+            }
+            entry = configure(generation, new Transaction(streamId, substreamId, address, access));
+        }
+        if (entry.configuration() instanceof Configuration.Context context) {
+            Transaction transaction = new Transaction(
+                    streamId, substreamId, address, context.overrides().apply(access));
+            return walk(entry, context, transaction, context.canonical(address));
         }
         return untranslated(entry.configuration(), new Transaction(streamId, substreamId, address, access));
     }
 
-    private ConfigurationCache.Entry configure(int streamId, int substreamId, long address, int access) {
-        int generation = configurations.generation(streamId);
-        Configuration configuration = streamTable.configure(new Transaction(streamId, substreamId, address, access));
-        ConfigurationCache.Entry entry = new ConfigurationCache.Entry(streamId, substreamId, generation, configuration);
+    private ConfigurationCache.Entry configure(int generation, Transaction transaction) {
+        Configuration configuration = streamTable.configure(transaction);
+        ConfigurationCache.Entry entry =
+                configurations.entry(transaction.streamId(), transaction.substreamId(), generation, configuration);
         if (!(configuration instanceof Configuration.Fault)) {
             configurations.fill(entry);
         }
@@ -94,7 +129,7 @@ final class TranslationProcedure {
         long stage2Epoch = table == null ? Tlb.NO_EPOCH : table.stage2Epoch();
         // Software invalidates a configuration before the TLB. If the configuration is still current now, then the
         // invalidation of what it leads to comes after the epochs were taken, and fills find that out.
-        boolean cacheable = configurations.isCurrent(entry);
+        boolean cacheable = entry.isCurrent();
         if (table == null) { // CD.EPDn: a miss is a fault (5.4).
             return stage1Fault(
                     context, Event.translation(Event.Type.F_TRANSLATION, transaction, false, Event.FaultClass.IN, 0));
