@@ -146,6 +146,7 @@ public final class Smmu implements Translator, AutoCloseable {
 
         registers.onWrite(Registers.CR0, (before, after) -> {
             if (Registers.SMMUEN.isSet(before ^ after)) {
+                configurations.invalidateAll(); // See TranslationProcedure.isEnabled.
                 bypassChanged();
             }
             consumption.consume();
@@ -317,6 +318,11 @@ public final class Smmu implements Translator, AutoCloseable {
             throw new IllegalStateException("SMMU_IDR0.ATS == 0");
         }
         return ats;
+    }
+
+    @Override
+    public Stream stream(int streamId, int substreamId) {
+        return procedure.stream(streamId, substreamId);
     }
 
     @Override
