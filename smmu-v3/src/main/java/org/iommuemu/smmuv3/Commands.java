@@ -20,7 +20,7 @@ final class Commands {
     private final Interrupts interrupts;
     private final TranslationProcedure procedure;
     private final Stalls stalls;
-    private Endpoints endpoints;
+    private AtsInterface ats;
 
     Commands(
             SmmuFeatures features,
@@ -41,9 +41,9 @@ final class Commands {
         this.stalls = stalls;
     }
 
-    /** Without endpoints, the commands for them are ignored (4.5). */
-    void connect(Endpoints behind) {
-        endpoints = behind;
+    /** Endpoints are reached through this; without ATS there are none, and their commands are ILLEGAL. */
+    void connect(AtsInterface endpoints) {
+        ats = endpoints;
     }
 
     /**
@@ -51,7 +51,7 @@ final class Commands {
      *
      * @param invalidations collects the requests that CMD_ATC_INV sends
      */
-    void execute(Command command, List<Endpoints.Invalidation> invalidations) {
+    void execute(Command command, List<AtsInterface.Invalidation> invalidations) {
         switch (command.opcode()) {
             case CMD_PREFETCH_CONFIG, CMD_PREFETCH_ADDR -> prefetch(command);
             case CMD_CFGI_STE, CMD_CFGI_CD, CMD_CFGI_CD_ALL -> {
@@ -104,7 +104,7 @@ final class Commands {
             case CMD_ATC_INV -> {
                 if (reachesEndpoints()) {
                     int log2Size = 12 + command.atcSize();
-                    invalidations.add(endpoints.invalidate(
+                    invalidations.add(ats.invalidate(
                             command.streamId(),
                             substream(command),
                             command.global(),
@@ -114,7 +114,7 @@ final class Commands {
             }
             case CMD_PRI_RESP -> {
                 if (reachesEndpoints()) {
-                    endpoints.respond(command.streamId(), substream(command), command.prgIndex(), command.response());
+                    ats.respond(command.streamId(), substream(command), command.prgIndex(), command.response());
                 }
             }
             case CMD_RESUME -> stalls.resume(command.streamId(), command.stag(), command.retries(), command.aborts());
@@ -179,7 +179,7 @@ final class Commands {
 
     /** CMD_ATC_INV and CMD_PRI_RESP are ignored while SMMUEN == 0, and where the system has no ATS (4.5). */
     private boolean reachesEndpoints() {
-        return endpoints != null && Registers.SMMUEN.isSet(registers.get(Registers.CR0));
+        return ats != null && Registers.SMMUEN.isSet(registers.get(Registers.CR0));
     }
 
     /** Without PASIDs, SSV must be 0, and we behave as though it were (4.5.1). */

@@ -12,6 +12,7 @@ import org.iommuemu.mmio.MisuseListener;
 import org.iommuemu.mmio.PhysicalMemory;
 import org.iommuemu.mmio.Register;
 import org.iommuemu.mmio.RegisterFile;
+import org.iommuemu.mmio.TranslationService;
 import org.iommuemu.mmio.Translator;
 
 /**
@@ -53,10 +54,12 @@ public final class Smmu implements Translator, AutoCloseable {
 
     private final Invalidations ports = new Invalidations();
     private final TranslationProcedure procedure;
+    /** Null without ATS. */
+    private final AtsInterface ats;
+
     private final Interrupts interrupts;
     private final Stalls stalls;
     private final List<ControlPage> controlPages = new ArrayList<>();
-    private final Commands commands;
     private final Consumption consumption;
 
     /**
@@ -97,7 +100,17 @@ public final class Smmu implements Translator, AutoCloseable {
         stalls = new Stalls(name, features, registers, events, misuse);
         procedure = new TranslationProcedure(features, registers, streamTable, configurations, events, stalls);
         stalls.connect(procedure::translate);
-        commands = new Commands(features, registers, configurations, tlbs, ports, interrupts, procedure, stalls);
+        Commands commands =
+                new Commands(features, registers, configurations, tlbs, ports, interrupts, procedure, stalls);
+        if (features.has(SmmuFeature.ATS)) {
+            PageRequestQueue pageRequests =
+                    new PageRequestQueue(features, registers, memory, interrupts, streamTable, events);
+            ats = new AtsInterface(
+                    features, registers, procedure, events, pageRequests, ports, timing.invalidationTimeout());
+            commands.connect(ats);
+        } else {
+            ats = null;
+        }
         consumption = new Consumption(name, registers, timing);
         ControlPage.QueueMaker queues = window ->
                 new CommandQueue(name, features, registers, memory, commands, timing.synchronisation(), misuse, window);
@@ -117,7 +130,9 @@ public final class Smmu implements Translator, AutoCloseable {
         }
         registers.handshakes(timing.handshakes());
         registers.holdHandshake(Registers.CR0, queue::isDraining);
-        if (timing.synchronisation() != Latency.NONE || timing.unitThread() || features.has(SmmuFeature.ATS)) {
+        if (timing.unitThread()
+                || timing.synchronisation() != Latency.NONE
+                || timing.invalidationTimeout() != Latency.NONE) {
             registers.onRead(Registers.CMDQ_CONS, stored -> {
                 consumption.consume(); // It may be time.
                 long value = registers.get(Registers.CMDQ_CONS);
@@ -131,6 +146,7 @@ public final class Smmu implements Translator, AutoCloseable {
 
         registers.onWrite(Registers.CR0, (before, after) -> {
             if (Registers.SMMUEN.isSet(before ^ after)) {
+                configurations.invalidateAll(); // See TranslationProcedure.isEnabled.
                 bypassChanged();
             }
             consumption.consume();
@@ -281,18 +297,6 @@ public final class Smmu implements Translator, AutoCloseable {
         stalls.await(stalled);
     }
 
-    /** Where CMD_ATC_INV and CMD_PRI_RESP go. */
-    void connect(Endpoints endpoints) {
-        commands.connect(endpoints);
-    }
-
-    /** Something that a CMD_SYNC waits for may be done. */
-    void consume() {
-        synchronized (registers) {
-            consumption.consume();
-        }
-    }
-
     /** Where WFE wake-up events go, which CMD_SYNC and Command queues that are not full any more send (4.1.2, 4.7.3). */
     public void onEvent(Runnable wakesUp) {
         interrupts.onEvent(wakesUp);
@@ -302,6 +306,23 @@ public final class Smmu implements Translator, AutoCloseable {
     @Override
     public void close() {
         consumption.close();
+    }
+
+    /**
+     * ATS and PRI for endpoints ({@link org.iommuemu.mmio.AtsPort}).
+     *
+     * @throws IllegalStateException if the features have no ATS
+     */
+    public TranslationService ats() {
+        if (ats == null) {
+            throw new IllegalStateException("SMMU_IDR0.ATS == 0");
+        }
+        return ats;
+    }
+
+    @Override
+    public Stream stream(int streamId, int substreamId) {
+        return procedure.stream(streamId, substreamId);
     }
 
     @Override

@@ -33,25 +33,65 @@ final class TranslationProcedure {
 
     // Accesses
 
-    /** See {@link org.iommuemu.mmio.Translator#translate}. Takes a lock only to record an event. */
-    long translate(int streamId, int substreamId, long address, int access) {
-        if (!Registers.SMMUEN.isSet(registers.get(Registers.CR0))) {
-            return globalBypass(address);
+    /** What a port asks: it keeps the configuration at hand that it used last. */
+    Translator.Stream stream(int streamId, int substreamId) {
+        return new Port(streamId, substreamId);
+    }
+
+    private final class Port implements Translator.Stream {
+        private final int streamId;
+        private final int substreamId;
+        private ConfigurationCache.Entry entry;
+
+        Port(int streamId, int substreamId) {
+            this.streamId = streamId;
+            this.substreamId = substreamId;
         }
+
+        @Override
+        public long translate(long address, int access) {
+            ConfigurationCache.Entry last = entry;
+            if (last != null && last.isCurrent()) {
+                long cached = last.lookUp(address, access);
+                if (cached != Tlb.MISS) {
+                    return cached;
+                }
+            } else {
+                entry = configurations.lookUp(streamId, substreamId);
+            }
+            return TranslationProcedure.this.translate(streamId, substreamId, address, access);
+        }
+    }
+
+    /** See {@link Translator#translate}. Takes a lock only to record an event. */
+    long translate(int streamId, int substreamId, long address, int access) {
         ConfigurationCache.Entry entry = configurations.lookUp(streamId, substreamId);
-        if (entry == null) {
-            entry = configure(new Transaction(streamId, substreamId, address, access));
+        if (entry != null) {
+            long cached = entry.lookUp(address, access);
+            if (cached != Tlb.MISS) {
+                return cached;
+            }
+        } else {
+            int generation = configurations.generation(streamId);
+            if (!isEnabled()) {
+                return globalBypass(address);
+            }
+            entry = configure(generation, new Transaction(streamId, substreamId, address, access));
         }
         if (entry.configuration() instanceof Configuration.Context context) {
-            int effective = context.overrides().apply(access);
-            long input = context.canonical(address);
-            long cached = context.tlb().lookUp(context.space(), context.asid(), input);
-            if (cached != Tlb.MISS && WalkResult.permits(cached, effective)) {
-                return context.output(cached);
-            }
-            return walk(entry, context, new Transaction(streamId, substreamId, address, effective), input, access);
+            Transaction transaction = new Transaction(
+                    streamId, substreamId, address, context.overrides().apply(access));
+            return walk(entry, context, transaction, context.canonical(address), access);
         }
         return untranslated(entry.configuration(), new Transaction(streamId, substreamId, address, access));
+    }
+
+    /**
+     * Read after the generation of a configuration that is going to be cached: SMMUEN moves all generations on when it
+     * changes, so what is cached was fetched with SMMUEN set, and is used with SMMUEN set.
+     */
+    private boolean isEnabled() {
+        return Registers.SMMUEN.isSet(registers.get(Registers.CR0));
     }
 
     /** Fetches the configuration of a stream, if it is not cached; a fault leaves no event (4.2.1). */
@@ -59,11 +99,10 @@ final class TranslationProcedure {
         configured(new Transaction(streamId, substreamId, 0, 0));
     }
 
-    private ConfigurationCache.Entry configure(Transaction transaction) {
-        int generation = configurations.generation(transaction.streamId());
+    private ConfigurationCache.Entry configure(int generation, Transaction transaction) {
         Configuration configuration = streamTable.configure(transaction);
-        ConfigurationCache.Entry entry = new ConfigurationCache.Entry(
-                transaction.streamId(), transaction.substreamId(), generation, configuration);
+        ConfigurationCache.Entry entry =
+                configurations.entry(transaction.streamId(), transaction.substreamId(), generation, configuration);
         if (!(configuration instanceof Fault)) {
             configurations.fill(entry);
         }
@@ -112,7 +151,7 @@ final class TranslationProcedure {
         long stage2Epoch = table.stage2Epoch();
         // Software invalidates a configuration before the TLB. If the configuration is still current now, then the
         // invalidation of what it leads to comes after the epochs were taken, and fills find that out.
-        boolean cacheable = configurations.isCurrent(entry);
+        boolean cacheable = entry.isCurrent();
         long result = table.walk(input, transaction.access(), cacheable ? stage2Epoch : Tlb.NO_EPOCH);
         if (WalkResult.isFault(result)) {
             return answer(fault(context, transaction, result), transaction.as(arrived));
@@ -238,7 +277,14 @@ final class TranslationProcedure {
 
     private Configuration configured(Transaction transaction) {
         ConfigurationCache.Entry entry = configurations.lookUp(transaction.streamId(), transaction.substreamId());
-        return (entry == null ? configure(transaction) : entry).configuration();
+        if (entry == null) {
+            int generation = configurations.generation(transaction.streamId());
+            if (!isEnabled()) {
+                return Fault.SILENT;
+            }
+            entry = configure(generation, transaction);
+        }
+        return entry.configuration();
     }
 
     private Configuration stage2Alone(Transaction transaction) {

@@ -10,21 +10,17 @@ import static org.iommuemu.smmuv3.SmmuFeature.S2P;
 import static org.iommuemu.smmuv3.TestBoard.CMDQ_CONS;
 import static org.iommuemu.smmuv3.TestBoard.CMDQ_PROD;
 import static org.iommuemu.smmuv3.TestBoard.CR0;
-import static org.iommuemu.smmuv3.TestBoard.GERROR;
 import static org.iommuemu.smmuv3.TestBoard.GERRORN;
 import static org.iommuemu.smmuv3.TestBoard.RAM;
 import static org.iommuemu.smmuv3.TestBoard.STAGE1_RW;
 import static org.junit.jupiter.api.Assertions.assertEquals;
 import static org.junit.jupiter.api.Assertions.assertNotNull;
 import static org.junit.jupiter.api.Assertions.assertNull;
-import static org.junit.jupiter.api.Assertions.assertTrue;
 
-import java.time.Duration;
 import java.util.ArrayList;
 import java.util.List;
 import java.util.concurrent.CopyOnWriteArrayList;
 import java.util.concurrent.atomic.AtomicInteger;
-import org.awaitility.Awaitility;
 import org.iommuemu.mmio.BusDevice;
 import org.iommuemu.mmio.DmaPort;
 import org.iommuemu.mmio.DmaPort.Response;
@@ -310,78 +306,6 @@ class CommandTest {
             board.writeWords(board.streamTable + 64 * DEVICE, 0);
             board.handshake(CR0, 0xd);
             assertEquals(Response.ABORT, board.dmaRead(DEVICE, RAM));
-        }
-
-        // Endpoints
-
-        private final class Device implements Endpoints {
-            final List<String> heard = new CopyOnWriteArrayList<>();
-            volatile Invalidation.State state = Invalidation.State.COMPLETE;
-
-            @Override
-            public Invalidation invalidate(int streamId, int substreamId, boolean global, long address, int log2Size) {
-                heard.add("invalidate %d/%d %b %x+2^%d".formatted(streamId, substreamId, global, address, log2Size));
-                return () -> state;
-            }
-
-            @Override
-            public void respond(int streamId, int substreamId, int prgIndex, int response) {
-                heard.add("respond %d/%d %d %d".formatted(streamId, substreamId, prgIndex, response));
-            }
-        }
-
-        @Test
-        void endpointsHearTheFieldsOfTheirCommands() {
-            Device device = new Device();
-            board.smmu.connect(device);
-            board.command(0x40 | (long) DEVICE << 32, 0x1234_5000L | 1);
-            board.command(0x40 | 1 << 11 | 1 << 9 | 7 << 12 | (long) DEVICE << 32, 52);
-            board.command(0x41 | 1 << 11 | 7 << 12 | (long) DEVICE << 32, 2 << 12 | 0x1ff);
-            board.sync();
-            assertEquals(
-                    List.of("invalidate 8/-1 false 12344000+2^13", "invalidate 8/7 true 0+2^64", "respond 8/7 511 2"),
-                    device.heard);
-            board.handshake(CR0, 0xc);
-            board.command(0x40 | (long) DEVICE << 32, 0);
-            board.command(0x41 | (long) DEVICE << 32, 0);
-            assertEquals(3, device.heard.size(), "ignored while SMMUEN == 0");
-        }
-
-        @Test
-        void aSyncWaitsForInvalidationsOfEndpointsAndOthersDoNot() {
-            Device device = new Device();
-            board.smmu.connect(device);
-            device.state = Endpoints.Invalidation.State.PENDING;
-            board.stream(DEVICE, 0x1 | 4 << 1);
-            int at = board.read(CMDQ_PROD);
-            board.submit(0x40 | (long) DEVICE << 32, 0);
-            board.submit(0x04, 31);
-            board.submit(0x46, 0);
-            Awaitility.await().pollDelay(Duration.ZERO).until(() -> board.read(CMDQ_CONS) == at + 2);
-            for (int i = 0; i < 100; i++) {
-                assertEquals(at + 2, board.read(CMDQ_CONS), "the CMD_SYNC");
-            }
-            device.state = Endpoints.Invalidation.State.COMPLETE;
-            board.smmu.consume();
-            board.settle();
-            assertEquals(at + 3, board.read(CMDQ_CONS));
-        }
-
-        @Test
-        void aSyncBehindATimeOutIsAnErrorAndThenCompletes() {
-            Device device = new Device();
-            board.smmu.connect(device);
-            device.state = Endpoints.Invalidation.State.TIMED_OUT;
-            int at = board.read(CMDQ_PROD);
-            board.command(0x40 | (long) DEVICE << 32, 0);
-            board.command(0x46 | 1 << 12, 0);
-            assertEquals(3 << 24 | at + 1, board.read(CMDQ_CONS), "CERROR_ATC_INV_SYNC, at the CMD_SYNC");
-            assertEquals(1, board.read(GERROR));
-            assertEquals(false, board.interrupts.isPending(TestBoard.SYNC_IRQ), "not complete");
-            board.write(GERRORN, 1);
-            board.settle();
-            assertEquals(at + 2, board.read(CMDQ_CONS) & 0xfffff);
-            assertTrue(board.interrupts.isPending(TestBoard.SYNC_IRQ));
         }
 
         // Synchronisation

@@ -25,6 +25,7 @@ final class TestBoard implements AutoCloseable {
     static final int EVENTQ_IRQ = 106;
     static final int SYNC_IRQ = 108;
     static final int GERROR_IRQ = 109;
+    static final int PRIQ_IRQ = 107;
     static final int LOG2_QUEUE = 4;
 
     /** Leaf attributes of stage 1: read-write for everybody, of one ASID. */
@@ -83,7 +84,10 @@ final class TestBoard implements AutoCloseable {
     TestBoard(SmmuFeatures features, Timing timing) {
         memory.addRam(RAM, RAM_SIZE);
         Smmu.Wires wires = new Smmu.Wires(
-                interrupts.line(EVENTQ_IRQ), interrupts.line(GERROR_IRQ), interrupts.line(SYNC_IRQ), null);
+                interrupts.line(EVENTQ_IRQ),
+                interrupts.line(GERROR_IRQ),
+                interrupts.line(SYNC_IRQ),
+                interrupts.line(PRIQ_IRQ));
         smmu = new Smmu("smmu", features, bus, wires, (unit, what) -> onMisuse.accept(what), timing);
         bus.attach("smmu", SMMU, smmu.window(), smmu.registers());
         bus.attach("msi", MSI_FRAME, MsiFrame.SIZE, new MsiFrame(interrupts));
@@ -180,7 +184,7 @@ final class TestBoard implements AutoCloseable {
     }
 
     private boolean isSettled() {
-        int mask = (2 << Math.min(read(CMDQ_BASE) & 0x1f, 19)) - 1;
+        int mask = (2 << Math.min(read(CMDQ_BASE) & 0x1f, read(0x4) >>> 21 & 0x1f)) - 1; // SMMU_IDR1.CMDQS
         return ((read(CMDQ_CONS) ^ read(CMDQ_PROD)) & mask) == 0
                 || ((read(GERROR) ^ read(GERRORN)) & 1) != 0
                 || (read(CR0) & 0x8) == 0;
