@@ -88,10 +88,6 @@ public final class Smmu implements Translator, AutoCloseable {
     public Smmu(String name, SmmuFeatures features, Bus bus, Wires wires, MisuseListener misuse, Timing timing) {
         PhysicalMemory memory = bus.memory();
         registers = new RegisterFile(Registers.map(features), name, misuse);
-        RegisterFile vatos = new RegisterFile(Registers.VATOS_MAP, name, misuse);
-        if (features.has(SmmuFeature.VATOS)) {
-            optionalPages.add(vatos);
-        }
         interrupts = new Interrupts(features, registers, bus, wires);
         ConfigurationCache configurations = new ConfigurationCache();
         TranslationCaches tlbs = new TranslationCaches(features.tlb());
@@ -102,6 +98,31 @@ public final class Smmu implements Translator, AutoCloseable {
         stalls.connect(procedure::translate);
         Commands commands =
                 new Commands(features, registers, configurations, tlbs, ports, interrupts, procedure, stalls);
+        if (features.has(SmmuFeature.ATOS)) {
+            new AddressTranslationOperations(
+                    features,
+                    registers,
+                    procedure,
+                    registers,
+                    Registers.GATOS_CTRL,
+                    Registers.GATOS_SID,
+                    Registers.GATOS_ADDR,
+                    Registers.GATOS_PAR);
+        }
+        if (features.has(SmmuFeature.VATOS)) {
+            RegisterFile vatos = new RegisterFile(Registers.VATOS_MAP, name, misuse);
+            vatos.handshakes(timing.handshakes());
+            optionalPages.add(vatos);
+            new AddressTranslationOperations(
+                    features,
+                    registers,
+                    procedure,
+                    vatos,
+                    Registers.VATOS_CTRL,
+                    Registers.VATOS_SID,
+                    Registers.VATOS_ADDR,
+                    Registers.VATOS_PAR);
+        }
         if (features.has(SmmuFeature.ATS)) {
             PageRequestQueue pageRequests =
                     new PageRequestQueue(features, registers, memory, interrupts, streamTable, events);
