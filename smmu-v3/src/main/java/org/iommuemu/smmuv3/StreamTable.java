@@ -210,7 +210,6 @@ final class StreamTable {
 
     private Configuration context(
             StreamTableEntry ste, ContextDescriptor cd, StreamWorld world, TableWalk stage2, Overrides overrides) {
-        Configuration.NarrowRanges narrow = cd.narrowRanges(world);
         return new Configuration.Context(
                 ste,
                 true,
@@ -223,9 +222,9 @@ final class StreamTable {
                 world != StreamWorld.NS_EL2,
                 cd.aa64() && cd.tbi(0),
                 cd.aa64() && cd.tbi(1),
-                narrow,
+                cd.narrowRanges(world),
                 cd.privilegedOnly(world, features),
-                narrow == null && overrides.leaveTablesAlone(),
+                overrides.leaveTablesAlone(),
                 new Fault.Model(cd.r(), cd.a(), cd.s(), ste.s2R(), ste.s2S(), ste.mev()),
                 overrides);
     }
