@@ -266,6 +266,11 @@ public final class Smmu implements Translator, AutoCloseable {
         registers.handshakeReads(reads);
     }
 
+    /** What ATS and ATOS ask (3.9.1, 9). */
+    TranslationProcedure procedure() {
+        return procedure;
+    }
+
     @Override
     public long translate(int streamId, int substreamId, long address, int access) {
         return procedure.translate(streamId, substreamId, address, access);
