@@ -411,7 +411,7 @@ public final class DmaPort {
         return translation;
     }
 
-    private boolean access(boolean write, long physical, byte[] bytes, int offset, int length) {
+    boolean access(boolean write, long physical, byte[] bytes, int offset, int length) {
         DmaThread mover = invalidations == null ? null : thread;
         if (mover != null) {
             mover.startMoving();

@@ -16,6 +16,10 @@ public enum SmmuOption {
      * as SMMUv3.2 requires (6.3.24 to 6.3.33).
      */
     STORES_GUARDED_WRITES,
+    /** Equal events that software has not consumed share a record, where STE.MEV permits it (3.5.5, 7.3.1). */
+    MERGES_EVENTS,
+    /** Stalled accesses are tried again whenever their master asks, before software has answered (3.12.2.2). */
+    EARLY_RETRY,
     /**
      * SMMUv3.0: CD.TxSZ and STE.S2TxSZ that are out of range behave as the nearest that is not; otherwise they are ILLEGAL,
      * as SMMUv3.1 requires (5.2, 5.4).
@@ -30,9 +34,5 @@ public enum SmmuOption {
      * With stage 2, STE.S1ContextPtr and L1CD.L2Ptr beyond the IPA size are stage 2 Translation faults; otherwise
      * C_BAD_STE and C_BAD_SUBSTREAMID (3.4.3).
      */
-    STAGE_2_CHECKS_CONTEXT_POINTERS,
-    /** Equal events that software has not consumed share a record, where STE.MEV permits it (3.5.5, 7.3.1). */
-    MERGES_EVENTS,
-    /** Stalled accesses are tried again whenever their master asks, before software has answered (3.12.2.2). */
-    EARLY_RETRY
+    STAGE_2_CHECKS_CONTEXT_POINTERS
 }

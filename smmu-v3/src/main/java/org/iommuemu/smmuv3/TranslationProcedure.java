@@ -90,17 +90,18 @@ final class TranslationProcedure {
     private long untranslated(Configuration configuration, Transaction transaction) {
         if (configuration instanceof Configuration.Bypass bypass) {
             Overrides overrides = bypass.overrides();
-            Fault fault = beyond(features.oas(), transaction.as(overrides.apply(transaction.access())), bypass.ste());
-            return fault == null ? overrides.identity(transaction.address()) : answer(fault, transaction);
+            Transaction overridden = transaction.as(overrides.apply(transaction.access()));
+            Fault fault = beyond(features.oas(), overridden, bypass.ste());
+            return fault == null ? overrides.identity(transaction.address()) : answer(transaction, fault);
         }
-        return configuration instanceof Fault fault ? answer(fault, transaction) : Translation.ABORT;
+        return configuration instanceof Fault fault ? answer(transaction, fault) : Translation.ABORT;
     }
 
     private long walk(
             ConfigurationCache.Entry entry, Configuration.Context context, Transaction transaction, long input) {
         Fault refused = refuse(context, transaction, input);
         if (refused != null) {
-            return answer(refused, transaction);
+            return answer(transaction, refused);
         }
         long epoch = context.tlb().epoch();
         TableWalk table = context.table(input);
@@ -110,7 +111,7 @@ final class TranslationProcedure {
         boolean cacheable = configurations.isCurrent(entry);
         long result = table.walk(input, transaction.access(), cacheable ? stage2Epoch : Tlb.NO_EPOCH);
         if (WalkResult.isFault(result)) {
-            return answer(fault(context, transaction, result), transaction);
+            return answer(transaction, fault(context, transaction, result));
         }
         if (cacheable) {
             context.tlb().fill(context.space(), context.asid(), input, result, epoch);
@@ -118,8 +119,8 @@ final class TranslationProcedure {
         return context.output(result);
     }
 
-    /** Records a fault, if it is to be, and answers the client device (5.5). */
-    private long answer(Fault fault, Transaction transaction) {
+    /** Records a fault, if it is to be, and answers the client device (3.12, 5.5). */
+    private long answer(Transaction transaction, Fault fault) {
         if (fault.response() == Fault.Response.STALL) {
             return stalls.stall(transaction, fault.event());
         }
