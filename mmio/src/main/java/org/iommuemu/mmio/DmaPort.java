@@ -45,7 +45,12 @@ public final class DmaPort {
     private static final long[] NOTHING = new long[2 * 64];
 
     private final Bus bus;
+    /** Null for a master that is wired straight to the bus. */
+    private final Translator.Stream stream;
+
+    /** The same unit, for what is rare; null likewise. */
     private final Translator translator;
+
     private final int streamId;
     private final int substreamId;
     private final int attributes;
@@ -56,6 +61,11 @@ public final class DmaPort {
     private final int span;
 
     private final int strideShift;
+
+    /** Bits of an index into {@link #microTlb} that say where in a set. */
+    private final int wayMask;
+
+    private final boolean caches;
 
     /** Made by the first fill: before that, one set that nothing matches. */
     private long[] microTlb = NOTHING;
@@ -130,12 +140,15 @@ public final class DmaPort {
             Bus bus, Translator translator, int streamId, int substreamId, int attributes, TlbGeometry microTlb) {
         this.bus = bus;
         this.translator = translator;
+        stream = translator == null ? null : translator.stream(streamId, substreamId);
         this.streamId = streamId;
         this.substreamId = substreamId;
         this.attributes = attributes & ~Access.WRITE;
         geometry = microTlb;
         span = 2 * microTlb.ways();
         strideShift = 32 - Integer.numberOfLeadingZeros(span - 1);
+        wayMask = (1 << strideShift) - 1;
+        caches = microTlb.replacement() != TlbGeometry.Replacement.NEVER_CACHE;
         invalidations = translator == null ? null : translator.invalidations();
         seen = invalidations == null ? 0 : invalidations.head();
     }
@@ -185,18 +198,21 @@ public final class DmaPort {
         if (invalidations.head() != seen) {
             catchUp();
         }
-        int set = set(address);
+        if (!caches) {
+            return miss(address, write);
+        }
+        int entry = set(address) << strideShift;
         long right = write ? WRITE : READ;
         long wanted = address & PAGE_ADDRESS | right;
-        int first = set << strideShift;
-        for (int entry = first; entry < first + span; entry += 2) {
+        do {
             if ((microTlb[entry] & (PAGE_ADDRESS | right)) == wanted) {
                 if (replacement != null) {
-                    replacement.used(set, (entry - first) / 2);
+                    replacement.used(entry >>> strideShift, (entry & wayMask) >> 1);
                 }
                 return microTlb[entry + 1];
             }
-        }
+            entry += 2;
+        } while ((entry & wayMask) != 0);
         return missAndFill(address, write);
     }
 
@@ -212,8 +228,8 @@ public final class DmaPort {
     }
 
     private long miss(long address, boolean write) {
-        if (translator != null) {
-            return translator.translate(streamId, substreamId, address, accessBits(write));
+        if (stream != null) {
+            return stream.translate(address, accessBits(write));
         }
         return address >>> PhysicalMemory.ADDRESS_BITS == 0 ? Translation.identity(address) : Translation.ABORT;
     }
@@ -225,9 +241,7 @@ public final class DmaPort {
     private long missAndFill(long address, boolean write) {
         long translation = miss(address, write);
         // What was invalidated since we looked may be what the unit answered from.
-        if (!Translation.translated(translation)
-                || geometry.replacement() == TlbGeometry.Replacement.NEVER_CACHE
-                || invalidations.head() != seen) {
+        if (!Translation.translated(translation) || invalidations.head() != seen) {
             return translation;
         }
         if (microTlb == NOTHING) {
@@ -342,7 +356,7 @@ public final class DmaPort {
     }
 
     private long translatePage(long address, boolean write) {
-        return translator == null ? Translation.identity(address) : translate(address, write);
+        return stream == null ? Translation.identity(address) : translate(address, write);
     }
 
     /** @param translation of the page of byte {@code from}, where the transfer begins or goes on */
@@ -360,7 +374,7 @@ public final class DmaPort {
             long at = address + done;
             int part = Math.min(length - done, PAGE - (int) (at & PAGE - 1));
             if (Translation.translated(translation)) {
-                long physical = translator == null ? at : Translation.address(translation, at);
+                long physical = stream == null ? at : Translation.address(translation, at);
                 if (!access(write, physical, bytes, offset + done, part)) {
                     return Response.BUS_ERROR;
                 }

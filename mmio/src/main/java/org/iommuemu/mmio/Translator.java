@@ -18,6 +18,23 @@ public interface Translator {
      */
     long translate(int streamId, int substreamId, long address, int access);
 
+    /** The same for one stream and substream, whose translations a port asks for one after the other. */
+    @FunctionalInterface
+    interface Stream {
+        /** As {@link Translator#translate}. One thread at a time. */
+        long translate(long address, int access);
+    }
+
+    /**
+     * What a port in front of the unit asks, instead of {@link #translate}.
+     *
+     * @param streamId as in {@link #translate}
+     * @param substreamId as in {@link #translate}
+     */
+    default Stream stream(int streamId, int substreamId) {
+        return (address, access) -> translate(streamId, substreamId, address, access);
+    }
+
     /**
      * What the unit invalidates, for ports to keep what they cache true; null if it does not tell, and they must not cache.
      */

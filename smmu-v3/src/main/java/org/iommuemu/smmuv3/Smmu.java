@@ -131,6 +131,7 @@ public final class Smmu implements Translator, AutoCloseable {
 
         registers.onWrite(Registers.CR0, (before, after) -> {
             if (Registers.SMMUEN.isSet(before ^ after)) {
+                configurations.invalidateAll(); // What is cached is used without looking at SMMUEN.
                 bypassChanged();
             }
             consumption.consume();
@@ -274,6 +275,11 @@ public final class Smmu implements Translator, AutoCloseable {
     @Override
     public long translate(int streamId, int substreamId, long address, int access) {
         return procedure.translate(streamId, substreamId, address, access);
+    }
+
+    @Override
+    public Stream stream(int streamId, int substreamId) {
+        return procedure.stream(streamId, substreamId);
     }
 
     @Override

@@ -33,21 +33,58 @@ final class TranslationProcedure {
 
     // Accesses
 
-    /** See {@link org.iommuemu.mmio.Translator#translate}. Takes a lock only to record an event. */
-    long translate(int streamId, int substreamId, long address, int access) {
-        if (!Registers.SMMUEN.isSet(registers.get(Registers.CR0))) {
-            return globalBypass(address);
+    /** What a port asks: it keeps the configuration at hand that it used last. */
+    Translator.Stream stream(int streamId, int substreamId) {
+        return new Port(streamId, substreamId);
+    }
+
+    private final class Port implements Translator.Stream {
+        private final int streamId;
+        private final int substreamId;
+        private ConfigurationCache.Entry entry;
+
+        Port(int streamId, int substreamId) {
+            this.streamId = streamId;
+            this.substreamId = substreamId;
         }
+
+        @Override
+        public long translate(long address, int access) {
+            ConfigurationCache.Entry last = entry;
+            if (last != null && last.isCurrent()) {
+                long cached = last.lookUp(address, access);
+                if (cached != Tlb.MISS) {
+                    return cached;
+                }
+            } else {
+                entry = configurations.lookUp(streamId, substreamId);
+            }
+            return TranslationProcedure.this.translate(streamId, substreamId, address, access);
+        }
+    }
+
+    /** See {@link Translator#translate}. Takes a lock only to record an event. */
+    long translate(int streamId, int substreamId, long address, int access) {
         ConfigurationCache.Entry entry = configurations.lookUp(streamId, substreamId);
-        if (entry == null) {
+        if (entry != null) {
+            long cached = entry.lookUp(address, access);
+            if (cached != Tlb.MISS) {
+                return cached;
+            }
+        } else {
             entry = configure(new Transaction(streamId, substreamId, address, access));
+            if (entry == null) {
+                return globalBypass(address);
+            }
         }
         if (entry.configuration() instanceof Configuration.Context context) {
             int effective = context.overrides().apply(access);
             long input = context.canonical(address);
-            long cached = context.tlb().lookUp(context.space(), context.asid(), input);
-            if (cached != Tlb.MISS && WalkResult.permits(cached, effective)) {
-                return context.output(cached);
+            if (!context.plain()) { // Not looked for above.
+                long cached = context.tlb().lookUp(context.space(), context.asid(), input);
+                if (cached != Tlb.MISS && WalkResult.permits(cached, effective)) {
+                    return context.output(cached);
+                }
             }
             return walk(entry, context, new Transaction(streamId, substreamId, address, effective), input);
         }
@@ -59,11 +96,16 @@ final class TranslationProcedure {
         configured(new Transaction(streamId, substreamId, 0, 0));
     }
 
+    /** Fetches a configuration, and caches it if it is not a fault; null if SMMUEN == 0. */
     private ConfigurationCache.Entry configure(Transaction transaction) {
         int generation = configurations.generation(transaction.streamId());
+        // Read after the generation, which SMMUEN moves on when it changes: what is cached was fetched with SMMUEN set.
+        if (!Registers.SMMUEN.isSet(registers.get(Registers.CR0))) {
+            return null;
+        }
         Configuration configuration = streamTable.configure(transaction);
-        ConfigurationCache.Entry entry = new ConfigurationCache.Entry(
-                transaction.streamId(), transaction.substreamId(), generation, configuration);
+        ConfigurationCache.Entry entry =
+                configurations.entry(transaction.streamId(), transaction.substreamId(), generation, configuration);
         if (!(configuration instanceof Fault)) {
             configurations.fill(entry);
         }
@@ -108,7 +150,7 @@ final class TranslationProcedure {
         long stage2Epoch = table.stage2Epoch();
         // Software invalidates a configuration before the TLB. If the configuration is still current now, then the
         // invalidation of what it leads to comes after the epochs were taken, and fills find that out.
-        boolean cacheable = configurations.isCurrent(entry);
+        boolean cacheable = entry.isCurrent();
         long result = table.walk(input, transaction.access(), cacheable ? stage2Epoch : Tlb.NO_EPOCH);
         if (WalkResult.isFault(result)) {
             return answer(transaction, fault(context, transaction, result));
@@ -179,7 +221,7 @@ final class TranslationProcedure {
      * What a look-up came to.
      *
      * @param translation bits of {@link WalkResult}, a success; an identity where nothing translates; 0 with a fault
-     * @param fault what an access would have suffered; {@link Fault#SILENT} where STE.Config == 0b0xx; null if none
+     * @param fault what an access would have suffered; {@link Fault#SILENT} where STE.Config == 0b0xx or SMMUEN == 0; null if none
      */
     record Lookup(long translation, Fault fault) {
         private static Lookup of(Fault fault) {
@@ -234,7 +276,10 @@ final class TranslationProcedure {
 
     private Configuration configured(Transaction transaction) {
         ConfigurationCache.Entry entry = configurations.lookUp(transaction.streamId(), transaction.substreamId());
-        return (entry == null ? configure(transaction) : entry).configuration();
+        if (entry == null) {
+            entry = configure(transaction);
+        }
+        return entry == null ? Fault.SILENT : entry.configuration();
     }
 
     private Configuration stage2Alone(Transaction transaction) {
