@@ -4,6 +4,7 @@ import static org.junit.jupiter.api.Assertions.assertEquals;
 import static org.junit.jupiter.api.Assertions.assertFalse;
 import static org.junit.jupiter.api.Assertions.assertTrue;
 
+import java.util.Arrays;
 import org.iommuemu.mmio.Access;
 import org.iommuemu.mmio.Translation;
 import org.iommuemu.mmio.Translator;
@@ -239,6 +240,44 @@ class TranslationTest {
         faults(F_ADDR_SIZE, CLASS_IN, IOVA, IOVA + 0x123, READ);
         faults(F_TRANSLATION, CLASS_IN, 0xff_ffff_f000L, 0xff_ffff_f008L, READ);
         faults(F_TRANSLATION, CLASS_IN, 1L << 41, 1L << 41, READ);
+    }
+
+    @Test
+    void globalTranslationsAreOfTheirSetOfAsids() {
+        TableWriter table = board.stage1Table();
+        table.map(IOVA, PAGE, 4096, Descriptor.AF | Descriptor.AP_UNPRIVILEGED); // nG == 0
+        TableWriter other = board.stage1Table();
+        other.map(IOVA, PAGE + 4096, 4096, TestBoard.STAGE1_RW);
+        Structure shared = cd(table);
+        Structure notShared = cd(other).with(47).with(63, 48, 6); // ASET
+        attach(shared);
+        long address = board.allocate(64);
+        board.writeWords(address, notShared.words());
+        board.stream(DEVICE + 1, TestBoard.stage1(1, address));
+        arrivesAt(PAGE, IOVA, READ);
+        long translation = board.smmu.translate(DEVICE + 1, Translator.NO_SUBSTREAM, IOVA, READ);
+        assertEquals(PAGE + 4096, Translation.address(translation, IOVA));
+        board.bus.write64(address, notShared.without(47).with(63, 48, 7).words()[0]);
+        board.command(0x03 | (DEVICE + 1L) << 32, 1);
+        translation = board.smmu.translate(DEVICE + 1, Translator.NO_SUBSTREAM, IOVA, READ);
+        assertEquals(PAGE, Translation.address(translation, IOVA), "another ASID of the same set");
+    }
+
+    @Test
+    void partitionIdsOfGuestsNeedTheirStructure() {
+        on(SmmuFeatures.builder().with(SmmuFeature.MPAM).build());
+        TableWriter p2m = board.stage2Table();
+        p2m.map(TestBoard.RAM, TestBoard.RAM, TestBoard.RAM_SIZE, Descriptor.STAGE2_RAM);
+        TableWriter table = board.stage1Table();
+        table.map(IOVA, PAGE, 4096, TestBoard.STAGE1_RW);
+        long cd = board.newCd(5, table.root());
+        Structure ste = new Structure(TestBoard.nested(1, cd, p2m));
+        Structure with = new Structure(Arrays.copyOf(ste.words(), 8)).with(90); // S1MPAM
+        board.stream(DEVICE, with.words());
+        assertFalse(Translation.translated(translate(IOVA, READ)));
+        assertEquals(0x25, TestBoard.type(board.event()), "F_VMS_FETCH: nothing is at VMSPtr");
+        board.stream(DEVICE, with.with(375, 332, board.allocate(4096) >>> 12).words());
+        arrivesAt(PAGE, IOVA, READ);
     }
 
     // Substreams
