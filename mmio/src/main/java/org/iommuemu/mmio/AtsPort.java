@@ -87,7 +87,10 @@ public final class AtsPort implements TranslationService.Endpoint {
         }
     }
 
-    /** How long invalidations take to be completed; {@link Latency#NEVER} for an endpoint that does not answer. */
+    /**
+     * How long invalidations take to be completed: a time, or how often the unit asks; {@link Latency#NEVER} for an endpoint
+     * that does not answer.
+     */
     public void invalidationLatency(Latency latency) {
         invalidationLatency = latency;
     }

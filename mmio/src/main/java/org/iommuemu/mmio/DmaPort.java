@@ -45,12 +45,10 @@ public final class DmaPort {
     private static final long[] NOTHING = new long[2 * 64];
 
     private final Bus bus;
-    /** Null for a master that is wired straight to the bus. */
-    private final Translator.Stream stream;
-
-    /** The same unit, for what is rare; null likewise. */
+    /** Null for a master that is wired straight to the bus; so is {@code stream}. */
     private final Translator translator;
 
+    private final Translator.Stream stream;
     private final int streamId;
     private final int substreamId;
     private final int attributes;
@@ -141,8 +139,8 @@ public final class DmaPort {
         this.bus = bus;
         this.translator = translator;
         stream = translator == null ? null : translator.stream(streamId, substreamId);
-        this.streamId = streamId;
         this.substreamId = substreamId;
+        this.streamId = streamId;
         this.attributes = attributes & ~Access.WRITE;
         geometry = microTlb;
         span = 2 * microTlb.ways();
@@ -356,7 +354,7 @@ public final class DmaPort {
     }
 
     private long translatePage(long address, boolean write) {
-        return stream == null ? Translation.identity(address) : translate(address, write);
+        return translator == null ? Translation.identity(address) : translate(address, write);
     }
 
     /** @param translation of the page of byte {@code from}, where the transfer begins or goes on */

@@ -50,7 +50,7 @@ final class CommandQueue {
     private final Window window;
 
     /** CMD_ATC_INV commands that no CMD_SYNC has completed. */
-    private final List<AtsPort.Invalidation> outstanding = new ArrayList<>();
+    private final List<AtsInterface.Invalidation> outstanding = new ArrayList<>();
 
     /** The CMD_SYNC at the read index is being completed; null if none is. */
     private Latency.Wait synchronising;
@@ -111,6 +111,7 @@ final class CommandQueue {
     void looked() {
         if (synchronising != null) {
             synchronising.looked();
+            outstanding.forEach(AtsInterface.Invalidation::looked);
         }
     }
 
@@ -153,7 +154,7 @@ final class CommandQueue {
             synchronising = latency.start();
         }
         boolean timedOut = false;
-        for (AtsPort.Invalidation invalidation : outstanding) {
+        for (AtsInterface.Invalidation invalidation : outstanding) {
             switch (invalidation.state()) {
                 case PENDING -> {
                     return false;

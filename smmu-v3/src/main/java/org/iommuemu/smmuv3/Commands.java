@@ -20,7 +20,7 @@ final class Commands {
     private final Interrupts interrupts;
     private final TranslationProcedure procedure;
     private final Stalls stalls;
-    private AtsPort ats;
+    private AtsInterface ats;
 
     Commands(
             SmmuFeatures features,
@@ -41,9 +41,9 @@ final class Commands {
         this.stalls = stalls;
     }
 
-    /** Endpoints are reached through this port; without one the system has none, and their commands are ignored (4.5). */
-    void connect(AtsPort port) {
-        ats = port;
+    /** Endpoints are reached through this; without ATS there are none, and their commands are ILLEGAL. */
+    void connect(AtsInterface endpoints) {
+        ats = endpoints;
     }
 
     /**
@@ -51,7 +51,7 @@ final class Commands {
      *
      * @param invalidations collects the requests that CMD_ATC_INV sends
      */
-    void execute(Command command, List<AtsPort.Invalidation> invalidations) {
+    void execute(Command command, List<AtsInterface.Invalidation> invalidations) {
         switch (command.opcode()) {
             case CMD_PREFETCH_CONFIG, CMD_PREFETCH_ADDR -> prefetch(command);
             case CMD_CFGI_STE, CMD_CFGI_CD, CMD_CFGI_CD_ALL -> {

@@ -35,13 +35,13 @@ final class ConfigurationCache {
         private final int generation;
         private final Configuration configuration;
         private final Configuration.Context context;
-        /** Null if the configuration does not translate, or what it translates leaves with other attributes. */
         private final Tlb tlb;
-
         private final int space;
         private final int asid;
         /** Whether {@link Configuration.Context#canonical} changes addresses. */
         private final boolean tagged;
+        /** Whether {@link Configuration.Context#output} leaves translations as they are. */
+        private final boolean plain;
         /** By bits of {@link Access}: what a translation must permit, overrides applied. */
         private final short[] needs;
 
@@ -52,10 +52,11 @@ final class ConfigurationCache {
             this.generation = generation;
             this.configuration = configuration;
             context = configuration instanceof Configuration.Context translating ? translating : null;
-            tlb = context == null || !context.plain() ? null : context.tlb();
+            tlb = context == null ? null : context.tlb();
             space = context == null ? 0 : context.space();
             asid = context == null ? 0 : context.asid();
             tagged = context != null && (context.topByteIgnored0() || context.twoRanges() && context.topByteIgnored1());
+            plain = context != null && context.plain();
             needs = context == null ? NEEDS : needs(context.overrides());
         }
 
@@ -78,7 +79,7 @@ final class ConfigurationCache {
                 return Tlb.MISS;
             }
             long found = tlb.lookUp(space, asid, tagged ? context.canonical(address) : address);
-            return (found & needs[access]) != 0 ? found : Tlb.MISS;
+            return (found & needs[access]) == 0 ? Tlb.MISS : plain ? found : context.output(found);
         }
     }
 

@@ -91,6 +91,25 @@ record Event(Type type, long word0, long word1, long word2, long word3) {
     private static final long FETCH_ADDR = 0x000f_ffff_ffff_fff8L;
     private static final long IPA = 0x000f_ffff_ffff_f000L;
 
+    /** The event number, as in ATOS_PAR.FAULTCODE. */
+    int number() {
+        return type.number;
+    }
+
+    /** S2: the fault is at stage 2. */
+    boolean isStage2() {
+        return (word1 & S2) != 0;
+    }
+
+    FaultClass faultClass() {
+        return FaultClass.values()[(int) (word1 >>> CLASS) & 3];
+    }
+
+    /** Of a stage 2 fault. */
+    long ipa() {
+        return word3 & IPA;
+    }
+
     /** The same, of a transaction that stalls: STALL and STAG (7.3.13 to 7.3.16). */
     Event stalled(int stag) {
         return new Event(type, word0, word1 & ~STAG | STALL | stag, word2, word3);

@@ -230,7 +230,7 @@ final class Registers {
             Register.dword("SMMU_PRIQ_BASE", 0xc0, QUEUE_LOG2SIZE, QUEUE_ADDR, Field.rw("WA", 62));
 
     // 6.3.37 to 6.3.40, 6.3.44; and the same for virtual machines, in their page (6.3.99 to 6.3.102).
-    static final Field RUN = Field.rw("RUN", 0);
+    static final Field RUN = Field.busy("RUN", 0);
     static final Field ATOS_STREAMID = Field.rw("STREAMID", 0, 32);
     static final Field ATOS_SUBSTREAMID = Field.rw("SUBSTREAMID", 32, 20);
     static final Field ATOS_SSID_VALID = Field.rw("SSID_VALID", 52);

@@ -12,6 +12,7 @@ import org.iommuemu.mmio.MisuseListener;
 import org.iommuemu.mmio.PhysicalMemory;
 import org.iommuemu.mmio.Register;
 import org.iommuemu.mmio.RegisterFile;
+import org.iommuemu.mmio.TranslationService;
 import org.iommuemu.mmio.Translator;
 
 /**
@@ -53,6 +54,9 @@ public final class Smmu implements Translator, AutoCloseable {
 
     private final Invalidations ports = new Invalidations();
     private final TranslationProcedure procedure;
+    /** Null without ATS. */
+    private final AtsInterface ats;
+
     private final Interrupts interrupts;
     private final Stalls stalls;
     private final List<ControlPage> controlPages = new ArrayList<>();
@@ -84,10 +88,6 @@ public final class Smmu implements Translator, AutoCloseable {
     public Smmu(String name, SmmuFeatures features, Bus bus, Wires wires, MisuseListener misuse, Timing timing) {
         PhysicalMemory memory = bus.memory();
         registers = new RegisterFile(Registers.map(features), name, misuse);
-        RegisterFile vatos = new RegisterFile(Registers.VATOS_MAP, name, misuse);
-        if (features.has(SmmuFeature.VATOS)) {
-            optionalPages.add(vatos);
-        }
         interrupts = new Interrupts(features, registers, bus, wires);
         ConfigurationCache configurations = new ConfigurationCache();
         TranslationCaches tlbs = new TranslationCaches(features.tlb());
@@ -98,6 +98,40 @@ public final class Smmu implements Translator, AutoCloseable {
         stalls.connect(procedure::translate);
         Commands commands =
                 new Commands(features, registers, configurations, tlbs, ports, interrupts, procedure, stalls);
+        if (features.has(SmmuFeature.ATOS)) {
+            new AddressTranslationOperations(
+                    features,
+                    registers,
+                    procedure,
+                    registers,
+                    Registers.GATOS_CTRL,
+                    Registers.GATOS_SID,
+                    Registers.GATOS_ADDR,
+                    Registers.GATOS_PAR);
+        }
+        if (features.has(SmmuFeature.VATOS)) {
+            RegisterFile vatos = new RegisterFile(Registers.VATOS_MAP, name, misuse);
+            vatos.handshakes(timing.handshakes());
+            optionalPages.add(vatos);
+            new AddressTranslationOperations(
+                    features,
+                    registers,
+                    procedure,
+                    vatos,
+                    Registers.VATOS_CTRL,
+                    Registers.VATOS_SID,
+                    Registers.VATOS_ADDR,
+                    Registers.VATOS_PAR);
+        }
+        if (features.has(SmmuFeature.ATS)) {
+            PageRequestQueue pageRequests =
+                    new PageRequestQueue(features, registers, memory, interrupts, streamTable, events);
+            ats = new AtsInterface(
+                    features, registers, procedure, events, pageRequests, ports, timing.invalidationTimeout());
+            commands.connect(ats);
+        } else {
+            ats = null;
+        }
         consumption = new Consumption(name, registers, timing);
         ControlPage.QueueMaker queues = window ->
                 new CommandQueue(name, features, registers, memory, commands, timing.synchronisation(), misuse, window);
@@ -117,7 +151,9 @@ public final class Smmu implements Translator, AutoCloseable {
         }
         registers.handshakes(timing.handshakes());
         registers.holdHandshake(Registers.CR0, queue::isDraining);
-        if (timing.synchronisation() != Latency.NONE || timing.unitThread()) {
+        if (timing.unitThread()
+                || timing.synchronisation() != Latency.NONE
+                || timing.invalidationTimeout() != Latency.NONE) {
             registers.onRead(Registers.CMDQ_CONS, stored -> {
                 consumption.consume(); // It may be time.
                 long value = registers.get(Registers.CMDQ_CONS);
@@ -131,7 +167,7 @@ public final class Smmu implements Translator, AutoCloseable {
 
         registers.onWrite(Registers.CR0, (before, after) -> {
             if (Registers.SMMUEN.isSet(before ^ after)) {
-                configurations.invalidateAll(); // What is cached is used without looking at SMMUEN.
+                configurations.invalidateAll(); // See TranslationProcedure.isEnabled.
                 bypassChanged();
             }
             consumption.consume();
@@ -267,7 +303,7 @@ public final class Smmu implements Translator, AutoCloseable {
         registers.handshakeReads(reads);
     }
 
-    /** What ATS and ATOS ask (3.9.1, 9). */
+    /** What ATS and ATOS ask (3.9.1, 9), for tests. */
     TranslationProcedure procedure() {
         return procedure;
     }
@@ -275,11 +311,6 @@ public final class Smmu implements Translator, AutoCloseable {
     @Override
     public long translate(int streamId, int substreamId, long address, int access) {
         return procedure.translate(streamId, substreamId, address, access);
-    }
-
-    @Override
-    public Stream stream(int streamId, int substreamId) {
-        return procedure.stream(streamId, substreamId);
     }
 
     @Override
@@ -301,6 +332,23 @@ public final class Smmu implements Translator, AutoCloseable {
     @Override
     public void close() {
         consumption.close();
+    }
+
+    /**
+     * ATS and PRI for endpoints ({@link org.iommuemu.mmio.AtsPort}).
+     *
+     * @throws IllegalStateException if the features have no ATS
+     */
+    public TranslationService ats() {
+        if (ats == null) {
+            throw new IllegalStateException("SMMU_IDR0.ATS == 0");
+        }
+        return ats;
+    }
+
+    @Override
+    public Stream stream(int streamId, int substreamId) {
+        return procedure.stream(streamId, substreamId);
     }
 
     @Override

@@ -72,23 +72,26 @@ final class TranslationProcedure {
                 return cached;
             }
         } else {
-            entry = configure(new Transaction(streamId, substreamId, address, access));
-            if (entry == null) {
+            int generation = configurations.generation(streamId);
+            if (!isEnabled()) {
                 return globalBypass(address);
             }
+            entry = configure(generation, new Transaction(streamId, substreamId, address, access));
         }
         if (entry.configuration() instanceof Configuration.Context context) {
-            int effective = context.overrides().apply(access);
-            long input = context.canonical(address);
-            if (!context.plain()) { // Not looked for above.
-                long cached = context.tlb().lookUp(context.space(), context.asid(), input);
-                if (cached != Tlb.MISS && WalkResult.permits(cached, effective)) {
-                    return context.output(cached);
-                }
-            }
-            return walk(entry, context, new Transaction(streamId, substreamId, address, effective), input);
+            Transaction transaction = new Transaction(
+                    streamId, substreamId, address, context.overrides().apply(access));
+            return walk(entry, context, transaction, context.canonical(address), access);
         }
         return untranslated(entry.configuration(), new Transaction(streamId, substreamId, address, access));
+    }
+
+    /**
+     * Read after the generation of a configuration that is going to be cached: SMMUEN moves all generations on when it
+     * changes, so what is cached was fetched with SMMUEN set, and is used with SMMUEN set.
+     */
+    private boolean isEnabled() {
+        return Registers.SMMUEN.isSet(registers.get(Registers.CR0));
     }
 
     /** Fetches the configuration of a stream, if it is not cached; a fault leaves no event (4.2.1). */
@@ -96,13 +99,7 @@ final class TranslationProcedure {
         configured(new Transaction(streamId, substreamId, 0, 0));
     }
 
-    /** Fetches a configuration, and caches it if it is not a fault; null if SMMUEN == 0. */
-    private ConfigurationCache.Entry configure(Transaction transaction) {
-        int generation = configurations.generation(transaction.streamId());
-        // Read after the generation, which SMMUEN moves on when it changes: what is cached was fetched with SMMUEN set.
-        if (!Registers.SMMUEN.isSet(registers.get(Registers.CR0))) {
-            return null;
-        }
+    private ConfigurationCache.Entry configure(int generation, Transaction transaction) {
         Configuration configuration = streamTable.configure(transaction);
         ConfigurationCache.Entry entry =
                 configurations.entry(transaction.streamId(), transaction.substreamId(), generation, configuration);
@@ -132,18 +129,22 @@ final class TranslationProcedure {
     private long untranslated(Configuration configuration, Transaction transaction) {
         if (configuration instanceof Configuration.Bypass bypass) {
             Overrides overrides = bypass.overrides();
-            Transaction overridden = transaction.as(overrides.apply(transaction.access()));
-            Fault fault = beyond(features.oas(), overridden, bypass.ste());
-            return fault == null ? overrides.identity(transaction.address()) : answer(transaction, fault);
+            Fault fault = beyond(features.oas(), transaction.as(overrides.apply(transaction.access())), bypass.ste());
+            return fault == null ? overrides.identity(transaction.address()) : answer(fault, transaction);
         }
-        return configuration instanceof Fault fault ? answer(transaction, fault) : Translation.ABORT;
+        return configuration instanceof Fault fault ? answer(fault, transaction) : Translation.ABORT;
     }
 
+    /** @param arrived the access without overrides: what stalls is tried again as it arrived */
     private long walk(
-            ConfigurationCache.Entry entry, Configuration.Context context, Transaction transaction, long input) {
+            ConfigurationCache.Entry entry,
+            Configuration.Context context,
+            Transaction transaction,
+            long input,
+            int arrived) {
         Fault refused = refuse(context, transaction, input);
         if (refused != null) {
-            return answer(transaction, refused);
+            return answer(refused, transaction.as(arrived));
         }
         long epoch = context.tlb().epoch();
         TableWalk table = context.table(input);
@@ -153,7 +154,7 @@ final class TranslationProcedure {
         boolean cacheable = entry.isCurrent();
         long result = table.walk(input, transaction.access(), cacheable ? stage2Epoch : Tlb.NO_EPOCH);
         if (WalkResult.isFault(result)) {
-            return answer(transaction, fault(context, transaction, result));
+            return answer(fault(context, transaction, result), transaction.as(arrived));
         }
         if (cacheable) {
             context.tlb().fill(context.space(), context.asid(), input, result, epoch);
@@ -161,8 +162,8 @@ final class TranslationProcedure {
         return context.output(result);
     }
 
-    /** Records a fault, if it is to be, and answers the client device (3.12, 5.5). */
-    private long answer(Transaction transaction, Fault fault) {
+    /** Records a fault, if it is to be, and answers the client device (5.5). */
+    private long answer(Fault fault, Transaction transaction) {
         if (fault.response() == Fault.Response.STALL) {
             return stalls.stall(transaction, fault.event());
         }
@@ -221,7 +222,7 @@ final class TranslationProcedure {
      * What a look-up came to.
      *
      * @param translation bits of {@link WalkResult}, a success; an identity where nothing translates; 0 with a fault
-     * @param fault what an access would have suffered; {@link Fault#SILENT} where STE.Config == 0b0xx or SMMUEN == 0; null if none
+     * @param fault what an access would have suffered; {@link Fault#SILENT} where STE.Config == 0b0xx; null if none
      */
     record Lookup(long translation, Fault fault) {
         private static Lookup of(Fault fault) {
@@ -277,9 +278,13 @@ final class TranslationProcedure {
     private Configuration configured(Transaction transaction) {
         ConfigurationCache.Entry entry = configurations.lookUp(transaction.streamId(), transaction.substreamId());
         if (entry == null) {
-            entry = configure(transaction);
+            int generation = configurations.generation(transaction.streamId());
+            if (!isEnabled()) {
+                return Fault.SILENT;
+            }
+            entry = configure(generation, transaction);
         }
-        return entry == null ? Fault.SILENT : entry.configuration();
+        return entry.configuration();
     }
 
     private Configuration stage2Alone(Transaction transaction) {
