@@ -259,6 +259,7 @@ class TranslationTest {
         assertEquals(PAGE + 4096, Translation.address(translation, IOVA));
         board.bus.write64(address, notShared.without(47).with(63, 48, 7).words()[0]);
         board.command(0x03 | (DEVICE + 1L) << 32, 1);
+        board.smmu.translate(DEVICE + 1, Translator.NO_SUBSTREAM, 0, READ); // Fetches the configuration.
         translation = board.smmu.translate(DEVICE + 1, Translator.NO_SUBSTREAM, IOVA, READ);
         assertEquals(PAGE, Translation.address(translation, IOVA), "another ASID of the same set");
     }
