@@ -303,7 +303,7 @@ public final class Smmu implements Translator, AutoCloseable {
         registers.handshakeReads(reads);
     }
 
-    /** What ATS and ATOS ask (3.9.1, 9), for tests. */
+    /** What ATS and ATOS ask (3.9.1, 9). */
     TranslationProcedure procedure() {
         return procedure;
     }
