@@ -459,7 +459,13 @@ public final class TableWalk {
             return result;
         }
         long second = next.through(Translation.address(result, input), access, stage2Epoch);
-        return WalkResult.isFault(second) ? second : MemoryAttributes.combine(result, second);
+        if (WalkResult.isFault(second)) {
+            return second;
+        }
+        if (next.tlb != null && Translation.log2Size(second) < Translation.log2Size(result)) {
+            next.tlb.cut(Translation.log2Size(result));
+        }
+        return MemoryAttributes.combine(result, second);
     }
 
     /** The epoch of the TLB of the stage 2 below this table, if there are both. */
