@@ -139,8 +139,8 @@ public final class DmaPort {
         this.bus = bus;
         this.translator = translator;
         stream = translator == null ? null : translator.stream(streamId, substreamId);
-        this.substreamId = substreamId;
         this.streamId = streamId;
+        this.substreamId = substreamId;
         this.attributes = attributes & ~Access.WRITE;
         geometry = microTlb;
         span = 2 * microTlb.ways();
@@ -354,7 +354,7 @@ public final class DmaPort {
     }
 
     private long translatePage(long address, boolean write) {
-        return translator == null ? Translation.identity(address) : translate(address, write);
+        return stream == null ? Translation.identity(address) : translate(address, write);
     }
 
     /** @param translation of the page of byte {@code from}, where the transfer begins or goes on */

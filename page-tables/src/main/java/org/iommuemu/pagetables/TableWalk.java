@@ -96,7 +96,7 @@ public final class TableWalk {
         space = builder.space;
         bigEndian = builder.bigEndian;
         inputBits = builder.inputBits;
-        flip = builder.upper ? -1 : 0;
+        flip = !builder.upper ? 0 : builder.aarch32 ? 0xffff_ffffL : -1;
         pageShift = granule.shift();
         levelBits = granule.levelBits();
         levelMask = (1L << levelBits) - 1;
@@ -232,7 +232,10 @@ public final class TableWalk {
             return this;
         }
 
-        /** Permissions of VMSAv8-32: what is not readable is not executable; at stage 1 bit 54 is for all accesses. */
+        /**
+         * VMSAv8-32: addresses have 32 bits, where {@link #upper} matters; what is not readable is not executable; at stage 1
+         * bit 54 is for all accesses.
+         */
         public Builder aarch32(boolean on) {
             aarch32 = on;
             return this;

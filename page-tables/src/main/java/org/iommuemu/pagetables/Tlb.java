@@ -12,9 +12,9 @@ import org.iommuemu.mmio.Translation;
  * A set-associative cache of translations for any number of threads, without locks on a hit.
  *
  * <p>An entry belongs to a space (16 bits: a VMID, or a context of the IPMMU) and, unless it is global, to an ASID (16
- * bits) of it, and covers the whole block that its table entry maps. Invalidating an address, an ASID, a space or all
- * costs the same however much is cached: an address is looked for in the sets where it can be, the others bump a
- * generation that entries were tagged with, and what is stale is reclaimed when its place is needed.
+ * bits, and {@link #ASID_SET}) of it, and covers the whole block that its table entry maps. Invalidating an address, an
+ * ASID, a space or all costs the same however much is cached: an address is looked for in the sets where it can be, the
+ * others bump a generation that entries were tagged with, and what is stale is reclaimed when its place is needed.
  *
  * <p><b>Filling against invalidating.</b> A thread takes {@link #epoch} before it walks and hands it to {@link #fill};
  * every invalidation moves the epoch on first, so a walk that an invalidation overtook is not cached. The access itself
@@ -37,6 +37,12 @@ public final class Tlb {
     private static final long LOCKED = 1L << 63;
     private static final long VERSION = 1L << 32;
     private static final long GLOBAL = 1L << 32;
+
+    /**
+     * Beside the bits of an ASID: it is of another set of ASIDs. Entries of an ASID answer in both sets, global ones only in
+     * that which they were made in; invalidations concern both (IHI 0070, 3.17).
+     */
+    public static final int ASID_SET = 1 << 16;
 
     // Generations, in one array: by ASID, by space, and of all.
     private static final int ASIDS = 1024;
@@ -266,7 +272,7 @@ public final class Tlb {
             }
             long owner = (long) LONGS.getOpaque(table, slot + 2);
             boolean concerned = (long) LONGS.getOpaque(table, slot + 1) == key
-                    && (asid < 0 ? (owner & 0xffff) == space : owns(owner, space, asid));
+                    && (asid < 0 || (owner & GLOBAL) != 0 ? (owner & 0xffff) == space : owns(owner, space, asid));
             if (!concerned) {
                 VarHandle.loadLoadFence();
                 if ((long) LONGS.getOpaque(table, slot) == stamp) {
@@ -333,12 +339,13 @@ public final class Tlb {
         return space * 64 + asid & ASIDS - 1;
     }
 
+    /** Bits 15:0 the space; 31:16 the ASID, or of a global entry the set of ASIDs. */
     private static long owner(int space, int asid, boolean global) {
-        return space | (global ? GLOBAL : (long) asid << 16);
+        return space | (global ? GLOBAL | asid & ASID_SET : (asid & 0xffffL) << 16);
     }
 
     private static boolean owns(long owner, int space, int asid) {
-        return owner == owner(space, asid, false) || owner == owner(space, 0, true);
+        return owner == owner(space, asid, false) || owner == owner(space, asid, true);
     }
 
     /** Never 0, as log2Size is not. */

@@ -21,12 +21,12 @@ sealed interface Configuration permits Configuration.Abort, Configuration.Bypass
      * @param lower the table of TTB0, or of stage 2; null if its walks are disabled (CD.EPD0)
      * @param upper the table of TTB1; null if its walks are disabled (CD.EPD1), and not used without {@code twoRanges}
      * @param stage2 null if stage 2 does not translate
-     * @param twoRanges bit 55 of a canonical address selects the table
+     * @param twoRanges bit 55 of a canonical address selects the table, if {@code narrow} does not
      * @param topByteIgnored0 CD.TBI0
      * @param topByteIgnored1 CD.TBI1
      * @param narrow where VMSAv8-32 has two ranges, how addresses select one; else null
      * @param privilegedOnly bit n: CD.E0PDn
-     * @param plain whether {@link #output} leaves translations as they are and {@code narrow} is null
+     * @param plain whether {@link #output} leaves translations as they are
      */
     record Context(
             StreamTableEntry ste,
@@ -79,19 +79,17 @@ sealed interface Configuration permits Configuration.Abort, Configuration.Bypass
             return (access & Access.PRIVILEGED) == 0 && (privilegedOnly >>> (isUpper(input) ? 1 : 0) & 1) != 0;
         }
 
-        private boolean isUpper(long address) {
-            return twoRanges && (address >>> 55 & 1) != 0;
+        private boolean isUpper(long input) {
+            return narrow != null ? narrow.isUpper(input) : twoRanges && isNegative(input);
         }
 
-        /**
-         * The input address as 64-bit tables have it: an ignored top byte agrees with bit 55 (3.4.1), a 32-bit address is
-         * below or above the gap between both ranges.
-         */
+        private static boolean isNegative(long address) {
+            return (address >>> 55 & 1) != 0;
+        }
+
+        /** The input address with an ignored top byte made to agree with bit 55 (3.4.1). */
         long canonical(long address) {
-            if (narrow != null) {
-                return narrow.canonical(address);
-            }
-            if (isUpper(address)) {
+            if (twoRanges && isNegative(address)) {
                 return topByteIgnored1 ? address | 0xffL << 56 : address;
             }
             return topByteIgnored0 ? address & -1L >>> 8 : address;
@@ -108,19 +106,9 @@ sealed interface Configuration permits Configuration.Abort, Configuration.Bypass
 
     /** How 32-bit addresses select TTB0 or TTB1 by CD.T0SZ and T1SZ, of 3 bits (3.4; Arm ARM, G5.5.5). */
     record NarrowRanges(int t0Sz, int t1Sz) {
-        /** In no range. */
-        private static final long NOWHERE = 1L << 54;
-
-        long canonical(long address) {
-            if (address >>> 32 != 0) {
-                return NOWHERE;
-            }
-            boolean upper =
-                    t1Sz == 0 ? t0Sz != 0 && address >>> 32 - t0Sz != 0 : address >>> 32 - t1Sz == (1L << t1Sz) - 1;
-            if (upper) {
-                return address | -1L << 32;
-            }
-            return t0Sz == 0 || address >>> 32 - t0Sz == 0 ? address : NOWHERE;
+        /** Of an address in no range, or of more than 32 bits, it does not matter: the table does not have it, either. */
+        boolean isUpper(long address) {
+            return t1Sz == 0 ? t0Sz != 0 && address >>> 32 - t0Sz != 0 : address >>> 32 - t1Sz == (1L << t1Sz) - 1;
         }
     }
 }

@@ -35,7 +35,9 @@ final class ConfigurationCache {
         private final int generation;
         private final Configuration configuration;
         private final Configuration.Context context;
+        /** Null if the configuration does not translate. */
         private final Tlb tlb;
+
         private final int space;
         private final int asid;
         /** Whether {@link Configuration.Context#canonical} changes addresses. */

@@ -3,11 +3,12 @@ package org.iommuemu.smmuv3;
 import org.iommuemu.mmio.PhysicalMemory;
 import org.iommuemu.pagetables.Granule;
 import org.iommuemu.pagetables.TableWalk;
+import org.iommuemu.pagetables.Tlb;
 
 /**
  * A Context Descriptor: 64 bytes, and what its bits mean (IHI 0070, 5.4). Which of them are ILLEGAL is in
  * {@link CdIllegal}. Not read, because nothing of a model depends on them: attributes of table walks (IR, OR, and SH but
- * for DS), AMAIR, ASET (no broadcast tells sets apart), NSCFG of a Non-secure stream, partition IDs.
+ * for DS), AMAIR, NSCFG of a Non-secure stream, PMG.
  *
  * @param words little-endian
  */
@@ -134,6 +135,16 @@ record ContextDescriptor(long[] words) {
 
     int asid() {
         return bits(63, 48);
+    }
+
+    /** ASID and ASET as TLBs have them: global translations of one set do not answer in the other (3.17.1). */
+    int taggedAsid() {
+        return asid() | (bit(47) ? Tlb.ASID_SET : 0);
+    }
+
+    /** PARTID as an index into the VMS, of 5 bits. */
+    int virtualPartId() {
+        return bits(356, 352);
     }
 
     /** MAIR1 and MAIR0, with what is Reserved in them as it behaves (5.4). */

@@ -167,7 +167,7 @@ public final class Smmu implements Translator, AutoCloseable {
 
         registers.onWrite(Registers.CR0, (before, after) -> {
             if (Registers.SMMUEN.isSet(before ^ after)) {
-                configurations.invalidateAll(); // See TranslationProcedure.isEnabled.
+                configurations.invalidateAll(); // What is cached is used without looking at SMMUEN.
                 bypassChanged();
             }
             consumption.consume();
@@ -303,9 +303,19 @@ public final class Smmu implements Translator, AutoCloseable {
         registers.handshakeReads(reads);
     }
 
+    /** What ATS and ATOS ask (3.9.1, 9). */
+    TranslationProcedure procedure() {
+        return procedure;
+    }
+
     @Override
     public long translate(int streamId, int substreamId, long address, int access) {
         return procedure.translate(streamId, substreamId, address, access);
+    }
+
+    @Override
+    public Stream stream(int streamId, int substreamId) {
+        return procedure.stream(streamId, substreamId);
     }
 
     @Override
@@ -339,11 +349,6 @@ public final class Smmu implements Translator, AutoCloseable {
             throw new IllegalStateException("SMMU_IDR0.ATS == 0");
         }
         return ats;
-    }
-
-    @Override
-    public Stream stream(int streamId, int substreamId) {
-        return procedure.stream(streamId, substreamId);
     }
 
     @Override

@@ -145,8 +145,9 @@ final class SteIllegal {
         if (ste.usesVmid(features) && !features.has(SmmuFeature.VMID16) && ste.s2Vmid() >>> 8 != 0) {
             return "S2VMID[15:8] != 0, SMMU_IDR0.VMID16 == 0";
         }
-        boolean usesVms = features.has(SmmuFeature.MPAM) && ste.stage1() && ste.stage2() && ste.s1Mpam();
-        return usesVms && ste.vmsPtr() >>> features.oas() != 0 ? "VMSPtr is beyond the output address size" : null;
+        return ste.usesVms(features) && ste.vmsPtr() >>> features.oas() != 0
+                ? "VMSPtr is beyond the output address size"
+                : null;
     }
 
     // Shared with CdIllegal

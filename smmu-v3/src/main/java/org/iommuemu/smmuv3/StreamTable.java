@@ -205,27 +205,32 @@ final class StreamTable {
                     "CD of StreamID 0x%x, SubstreamID 0x%x: %s".formatted(transaction.streamId(), substream, rule));
             return fault(Event.Type.C_BAD_CD, transaction, ste);
         }
+        if (ste.usesVms(features)) { // PARTID_MAP, which is all that there is of it (5.6).
+            long partId = ste.vmsPtr() + 2L * cd.virtualPartId();
+            if (!memory.isRam(partId, 2)) {
+                return Fault.terminated(Event.fetch(Event.Type.F_VMS_FETCH, transaction, partId), ste.mev());
+            }
+        }
         return context(ste, cd, world, stage2, overrides);
     }
 
     private Configuration context(
             StreamTableEntry ste, ContextDescriptor cd, StreamWorld world, TableWalk stage2, Overrides overrides) {
-        Configuration.NarrowRanges narrow = cd.narrowRanges(world);
         return new Configuration.Context(
                 ste,
                 true,
                 world == StreamWorld.NS_EL1 ? tlbs.el1() : tlbs.el2(),
                 world == StreamWorld.NS_EL1 && features.has(SmmuFeature.S2P) ? ste.s2Vmid() : 0,
-                world == StreamWorld.NS_EL2 ? 0 : cd.asid(),
+                world == StreamWorld.NS_EL2 ? 0 : cd.taggedAsid(),
                 cd.walk(0, world, stage2, memory, features),
                 cd.walk(1, world, stage2, memory, features),
                 stage2,
                 world != StreamWorld.NS_EL2,
                 cd.aa64() && cd.tbi(0),
                 cd.aa64() && cd.tbi(1),
-                narrow,
+                cd.narrowRanges(world),
                 cd.privilegedOnly(world, features),
-                narrow == null && overrides.leaveTablesAlone(),
+                overrides.leaveTablesAlone(),
                 new Fault.Model(cd.r(), cd.a(), cd.s(), ste.s2R(), ste.s2S(), ste.mev()),
                 overrides);
     }

@@ -8,7 +8,7 @@ import org.iommuemu.pagetables.Tlb;
 /**
  * A Stream Table Entry: 64 bytes, and what its bits mean (IHI 0070, 5.2). Which of them are ILLEGAL is in
  * {@link SteIllegal}. Not read, because nothing of a model depends on them: attributes of the SMMU's own accesses (S1CIR,
- * S1COR, S1CSH, S2IR0, S2OR0), partition IDs, NSCFG of a Non-secure stream, DRE and DCP (ports issue no destructive reads
+ * S1COR, S1CSH, S2IR0, S2OR0), PARTID, PMG, NSCFG of a Non-secure stream, DRE and DCP (ports issue no destructive reads
  * and no directed prefetches), and CONT, a hint that the cache does not take.
  *
  * @param words little-endian
@@ -81,11 +81,12 @@ record StreamTableEntry(long[] words) {
         return bits(65, 64);
     }
 
-    boolean s1Mpam() {
-        return bit(90);
+    /** Whether partition IDs of CDs are virtual: both stages, and S1MPAM (5.2, VMSPtr). */
+    boolean usesVms(SmmuFeatures features) {
+        return features.has(SmmuFeature.MPAM) && stage1() && stage2() && bit(90);
     }
 
-    /** The Virtual Machine Structure, which has partition IDs. */
+    /** Where the Virtual Machine Structure is. */
     long vmsPtr() {
         return Bits.address(words[5], 55, 12);
     }

@@ -28,23 +28,9 @@ class IllegalStructuresTest {
         return SmmuFeatures.builder().hardwareUpdate(update).build();
     }
 
-    /** A structure in the making. */
-    private record Bytes(long[] words) {
-        Bytes with(int high, int low, long value) {
-            long[] changed = words.clone();
-            long mask = -1L >>> 63 - (high - low) << (low & 63);
-            changed[low >>> 6] = changed[low >>> 6] & ~mask | value << (low & 63) & mask;
-            return new Bytes(changed);
-        }
-
-        Bytes with(int bit) {
-            return with(bit, bit, 1);
-        }
-    }
-
-    private static Bytes ste(int config) {
+    private static Structure ste(int config) {
         // S2T0SZ 24, S2SL0 1, S2PS 48 bits, S2AA64
-        return new Bytes(new long[8])
+        return new Structure(new long[8])
                 .with(0)
                 .with(3, 1, config)
                 .with(165, 160, 24)
@@ -53,11 +39,11 @@ class IllegalStructuresTest {
                 .with(179);
     }
 
-    private static String rule(SmmuFeatures features, Bytes ste) {
-        return SteIllegal.rule(new StreamTableEntry(ste.words), features);
+    private static String rule(SmmuFeatures features, Structure ste) {
+        return SteIllegal.rule(new StreamTableEntry(ste.words()), features);
     }
 
-    private static void ste(String rule, SmmuFeatures features, Bytes illegal, Bytes legal) {
+    private static void ste(String rule, SmmuFeatures features, Structure illegal, Structure legal) {
         assertEquals(rule, rule(features, illegal));
         assertNull(rule(features, legal));
     }
@@ -78,7 +64,7 @@ class IllegalStructuresTest {
 
     @Test
     void steSplitStageAtsNeedsBothStagesAndNoStalls() {
-        Bytes split = ste(NESTED).with(93, 92, 2);
+        Structure split = ste(NESTED).with(93, 92, 2);
         ste("EATS == 0b10 without both stages", FEATURES, ste(STAGE_1).with(93, 92, 2), split);
         ste(
                 "EATS == 0b10 without both stages",
@@ -97,9 +83,9 @@ class IllegalStructuresTest {
 
     @Test
     void steFullAtsNeedsNoStallsAtStage2() {
-        Bytes full = ste(STAGE_2).with(93, 92, 1);
+        Structure full = ste(STAGE_2).with(93, 92, 1);
         ste("EATS == 0b01 with S2S == 1", FEATURES, full.with(185), full);
-        Bytes withoutStage2 = ste(STAGE_1).with(93, 92, 1).with(185);
+        Structure withoutStage2 = ste(STAGE_1).with(93, 92, 1).with(185);
         assertNull(rule(FEATURES, withoutStage2));
         SmmuFeatures always =
                 V3_0.toBuilder().with(SmmuOption.EATS_CHECKS_S2S_ALWAYS).build();
@@ -134,7 +120,7 @@ class IllegalStructuresTest {
                 ste(STAGE_1).with(63, 59, 16));
         assertNull(rule(FEATURES, ste(STAGE_2).with(63, 59, 17)), "ignored without stage 1");
         SmmuFeatures linear = SmmuFeatures.builder().without(SmmuFeature.CD2L).build();
-        Bytes twoLevel = ste(STAGE_1).with(63, 59, 4).with(5, 4, 1);
+        Structure twoLevel = ste(STAGE_1).with(63, 59, 4).with(5, 4, 1);
         ste("S1Fmt is two-level, SMMU_IDR0.CD2L == 0", linear, twoLevel, twoLevel.with(63, 59, 0));
         ste("S1Fmt is two-level, SMMU_IDR0.CD2L == 0", linear, twoLevel.with(5, 4, 2), twoLevel.with(5, 4, 3));
     }
@@ -157,7 +143,7 @@ class IllegalStructuresTest {
 
     @Test
     void steS2Fwb() {
-        Bytes narrow = ste(STAGE_2).with(179, 179, 0).with(165, 160, 0);
+        Structure narrow = ste(STAGE_2).with(179, 179, 0).with(165, 160, 0);
         SmmuFeatures both = SmmuFeatures.builder().with(SmmuFeature.VMSAV8_32).build();
         ste("S2FWB == 1 with VMSAv8-32", both, narrow.with(89), narrow);
         assertNull(rule(both, ste(STAGE_2).with(89)));
@@ -185,7 +171,7 @@ class IllegalStructuresTest {
     @Test
     void steS2Aa64() {
         String rule = "S2AA64 selects tables that SMMU_IDR0.TTF does not have";
-        Bytes narrow = ste(STAGE_2).with(179, 179, 0).with(165, 160, 0);
+        Structure narrow = ste(STAGE_2).with(179, 179, 0).with(165, 160, 0);
         ste(rule, FEATURES, narrow, ste(STAGE_2));
         assertNull(rule(NARROW, narrow));
         assertNull(rule(FEATURES, ste(STAGE_1).with(179, 179, 0)));
@@ -207,13 +193,13 @@ class IllegalStructuresTest {
                 ste(STAGE_2).with(184).with(183),
                 ste(STAGE_2).with(184));
         assertNull(rule(FEATURES, ste(STAGE_2).with(184).with(183)));
-        Bytes narrow = ste(STAGE_2).with(179, 179, 0).with(165, 160, 0);
+        Structure narrow = ste(STAGE_2).with(179, 179, 0).with(165, 160, 0);
         ste("S2HA or S2HD without hardware update", NARROW, narrow.with(184), narrow);
     }
 
     @Test
     void steS2Tg() {
-        Bytes pages16 = ste(STAGE_2).with(175, 174, 2);
+        Structure pages16 = ste(STAGE_2).with(175, 174, 2);
         ste("S2TG is Reserved or not supported", FEATURES, ste(STAGE_2).with(175, 174, 3), pages16);
         SmmuFeatures without =
                 SmmuFeatures.builder().without(SmmuFeature.GRAN16K).build();
@@ -224,11 +210,11 @@ class IllegalStructuresTest {
     void steS2Ttb() {
         String rule = "S2TTB is beyond the effective S2PS";
         ste(rule, FEATURES, ste(STAGE_2).with(243, 240, 1), ste(STAGE_1).with(243, 240, 1));
-        Bytes fourGib = ste(STAGE_2).with(178, 176, 0);
+        Structure fourGib = ste(STAGE_2).with(178, 176, 0);
         ste(rule, FEATURES, fourGib.with(224), fourGib.with(223));
         assertNull(rule(V3_0, ste(STAGE_2).with(243, 240, 1)), "RES0 in SMMUv3.0");
         // 52 bits need 64 KiB or S2DS.
-        Bytes wide = ste(STAGE_2).with(178, 176, 6).with(243, 240, 1);
+        Structure wide = ste(STAGE_2).with(178, 176, 6).with(243, 240, 1);
         ste(rule, WIDE, wide, wide.with(175, 174, 1));
         assertNull(rule(WIDE, wide.with(195)));
     }
@@ -250,7 +236,7 @@ class IllegalStructuresTest {
         "2, 0, 12, 3, false",
     })
     void steS2T0Sz(int tg, int ds, int t0Sz, int sl0, boolean legal) {
-        Bytes ste = ste(STAGE_2)
+        Structure ste = ste(STAGE_2)
                 .with(175, 174, tg)
                 .with(195, 195, ds)
                 .with(165, 160, t0Sz)
@@ -270,7 +256,7 @@ class IllegalStructuresTest {
         SmmuFeatures forty = SmmuFeatures.builder().oas(40).build();
         ste("S2T0SZ is out of range", forty, ste(STAGE_2).with(165, 160, 23), ste(STAGE_2));
         SmmuFeatures clamps = V3_0.toBuilder().with(SmmuOption.CLAMPS_TXSZ).build();
-        Bytes small = ste(STAGE_2).with(165, 160, 45).with(167, 166, 0);
+        Structure small = ste(STAGE_2).with(165, 160, 45).with(167, 166, 0);
         ste("S2T0SZ is out of range", V3_0, small, small.with(165, 160, 39));
         assertNull(rule(clamps, small));
     }
@@ -304,7 +290,7 @@ class IllegalStructuresTest {
     })
     void steS2Sl0(int tg, int ds, int t0Sz, int sl0, int oas, boolean legal) {
         SmmuFeatures features = WIDE.toBuilder().oas(oas).build();
-        Bytes ste = ste(STAGE_2)
+        Structure ste = ste(STAGE_2)
                 .with(175, 174, tg)
                 .with(195, 195, ds)
                 .with(165, 160, t0Sz)
@@ -317,7 +303,7 @@ class IllegalStructuresTest {
     @ParameterizedTest
     @CsvSource({"0, 1, true", "8, 1, true", "7, 0, true", "7, 1, false", "8, 0, false", "14, 0, true", "0, 2, false"})
     void steS2Sl0OfVmsav8_32(int t0Sz, int sl0, boolean legal) {
-        Bytes ste = ste(STAGE_2).with(179, 179, 0).with(165, 160, t0Sz).with(167, 166, sl0);
+        Structure ste = ste(STAGE_2).with(179, 179, 0).with(165, 160, t0Sz).with(167, 166, sl0);
         assertEquals(legal ? null : "S2SL0 does not go with S2TG and S2T0SZ", rule(NARROW, ste));
     }
 
@@ -340,9 +326,9 @@ class IllegalStructuresTest {
     @Test
     void steS2Vmid() {
         SmmuFeatures small = SmmuFeatures.builder().without(SmmuFeature.VMID16).build();
-        Bytes high = ste(STAGE_2).with(143, 128, 0x100);
+        Structure high = ste(STAGE_2).with(143, 128, 0x100);
         ste("S2VMID[15:8] != 0, SMMU_IDR0.VMID16 == 0", small, high, high.with(143, 128, 0xff));
-        Bytes el2 = ste(STAGE_1).with(143, 128, 0x100).with(95, 94, 2);
+        Structure el2 = ste(STAGE_1).with(143, 128, 0x100).with(95, 94, 2);
         ste("S2VMID[15:8] != 0, SMMU_IDR0.VMID16 == 0", small, el2.with(95, 94, 0), el2);
         assertNull(rule(FEATURES, high));
     }
@@ -350,7 +336,7 @@ class IllegalStructuresTest {
     @Test
     void steVmsPtr() {
         SmmuFeatures partitions = SmmuFeatures.builder().with(SmmuFeature.MPAM).build();
-        Bytes beyond = ste(NESTED).with(371, 368, 1).with(90);
+        Structure beyond = ste(NESTED).with(371, 368, 1).with(90);
         ste("VMSPtr is beyond the output address size", partitions, beyond, beyond.with(90, 90, 0));
         assertNull(rule(partitions, beyond.with(3, 1, STAGE_1)));
         assertNull(rule(FEATURES, beyond), "RES0 without MPAM");
@@ -358,19 +344,19 @@ class IllegalStructuresTest {
 
     // CD
 
-    private static Bytes cd() {
-        return new Bytes(Arrays.copyOf(TestBoard.cd(0, 0x4000_0000L), 8));
+    private static Structure cd() {
+        return new Structure(Arrays.copyOf(TestBoard.cd(0, 0x4000_0000L), 8));
     }
 
-    private static String rule(Bytes ste, Bytes cd, StreamWorld world, SmmuFeatures features) {
-        return CdIllegal.rule(new StreamTableEntry(ste.words), new ContextDescriptor(cd.words), world, features);
+    private static String rule(Structure ste, Structure cd, StreamWorld world, SmmuFeatures features) {
+        return CdIllegal.rule(new StreamTableEntry(ste.words()), new ContextDescriptor(cd.words()), world, features);
     }
 
-    private static String cdRule(SmmuFeatures features, Bytes cd) {
+    private static String cdRule(SmmuFeatures features, Structure cd) {
         return rule(ste(STAGE_1), cd, StreamWorld.NS_EL1, features);
     }
 
-    private static void cd(String rule, SmmuFeatures features, Bytes illegal, Bytes legal) {
+    private static void cd(String rule, SmmuFeatures features, Structure illegal, Structure legal) {
         assertEquals(rule, cdRule(features, illegal));
         assertNull(cdRule(features, legal));
     }
@@ -382,7 +368,7 @@ class IllegalStructuresTest {
 
     @Test
     void cdFaultModel() {
-        Bytes stalls = cd().with(44);
+        Structure stalls = cd().with(44);
         assertEquals(
                 "S == 1 with STE.S1STALLD == 1", rule(ste(STAGE_1).with(91), stalls, StreamWorld.NS_EL1, FEATURES));
         assertNull(rule(ste(STAGE_1).with(91), cd(), StreamWorld.NS_EL1, FEATURES));
@@ -414,12 +400,12 @@ class IllegalStructuresTest {
 
     @Test
     void cdAa64() {
-        Bytes narrow = cd().with(41, 41, 0).with(5, 0, 0);
+        Structure narrow = cd().with(41, 41, 0).with(5, 0, 0);
         cd("AA64 selects tables that SMMU_IDR0.TTF does not have", FEATURES, narrow, cd());
         assertNull(cdRule(NARROW, narrow));
         assertEquals("AA64 == 0 in StreamWorld NS-EL2-E2H", rule(ste(STAGE_1), narrow, StreamWorld.NS_EL2_E2H, NARROW));
         assertNull(rule(ste(STAGE_1), narrow, StreamWorld.NS_EL2, NARROW));
-        Bytes narrowStage2 = ste(NESTED).with(179, 179, 0).with(165, 160, 0);
+        Structure narrowStage2 = ste(NESTED).with(179, 179, 0).with(165, 160, 0);
         assertEquals("AA64 == 1 over a VMSAv8-32 stage 2", rule(narrowStage2, cd(), StreamWorld.NS_EL1, NARROW));
         assertNull(rule(narrowStage2, narrow, StreamWorld.NS_EL1, NARROW));
     }
@@ -438,7 +424,7 @@ class IllegalStructuresTest {
     @Test
     void cdAsid() {
         SmmuFeatures small = SmmuFeatures.builder().without(SmmuFeature.ASID16).build();
-        Bytes high = cd().with(63, 48, 0x100);
+        Structure high = cd().with(63, 48, 0x100);
         cd("ASID[15:8] != 0, SMMU_IDR0.ASID16 == 0", small, high, cd().with(63, 48, 0xff));
         assertEquals("ASID[15:8] != 0, SMMU_IDR0.ASID16 == 0", rule(ste(STAGE_1), high, StreamWorld.NS_EL2_E2H, small));
         assertNull(rule(ste(STAGE_1), high, StreamWorld.NS_EL2, small), "EL2 has no ASIDs");
@@ -461,7 +447,7 @@ class IllegalStructuresTest {
         "1, 0, 48, false",
     })
     void cdT0Sz(int tg, int ds, int t0Sz, boolean legal) {
-        Bytes cd = cd().with(7, 6, tg).with(186, 186, ds).with(5, 0, t0Sz);
+        Structure cd = cd().with(7, 6, tg).with(186, 186, ds).with(5, 0, t0Sz);
         assertEquals(legal ? null : "T0SZ is out of range", cdRule(WIDE, cd));
     }
 
@@ -477,7 +463,7 @@ class IllegalStructuresTest {
 
     @Test
     void cdTable1IsCheckedUnlessDisabled() {
-        Bytes both = cd().with(30, 30, 0).with(21, 16, 16).with(23, 22, 2);
+        Structure both = cd().with(30, 30, 0).with(21, 16, 16).with(23, 22, 2);
         assertNull(cdRule(FEATURES, both));
         cd(
                 "T1SZ is out of range",
@@ -522,14 +508,14 @@ class IllegalStructuresTest {
     void cdTtb() {
         String rule = "TTB0 is beyond the effective IPS";
         cd(rule, FEATURES, cd().with(115, 112, 1), cd().with(115, 112, 1).with(14));
-        Bytes fourGib = cd().with(34, 32, 0);
+        Structure fourGib = cd().with(34, 32, 0);
         cd(rule, FEATURES, fourGib.with(96), fourGib);
         assertNull(cdRule(FEATURES, cd().with(34, 32, 7)), "a Reserved IPS is the largest");
         assertNull(cdRule(V3_0, cd().with(115, 112, 1)), "RES0 in SMMUv3.0");
-        Bytes wide = cd().with(34, 32, 6).with(115, 112, 1);
+        Structure wide = cd().with(34, 32, 6).with(115, 112, 1);
         cd(rule, WIDE, wide, wide.with(7, 6, 1));
         assertNull(cdRule(WIDE, wide.with(186)));
-        Bytes narrow = cd().with(41, 41, 0).with(34, 32, 0);
+        Structure narrow = cd().with(41, 41, 0).with(34, 32, 0);
         cd(rule, NARROW, narrow.with(104), narrow.with(103));
     }
 }
