@@ -139,7 +139,6 @@ public final class DmaPort {
         this.bus = bus;
         this.translator = translator;
         stream = translator == null ? null : translator.stream(streamId, substreamId);
-        this.substreamId = substreamId;
         this.streamId = streamId;
         this.attributes = attributes & ~Access.WRITE;
         geometry = microTlb;

@@ -35,6 +35,7 @@ final class ConfigurationCache {
         private final int generation;
         private final Configuration configuration;
         private final Configuration.Context context;
+        /** Null if the configuration does not translate. */
         private final Tlb tlb;
         private final int space;
         private final int asid;

@@ -167,7 +167,7 @@ public final class Smmu implements Translator, AutoCloseable {
 
         registers.onWrite(Registers.CR0, (before, after) -> {
             if (Registers.SMMUEN.isSet(before ^ after)) {
-                configurations.invalidateAll(); // See TranslationProcedure.isEnabled.
+                configurations.invalidateAll(); // What is cached is used without looking at SMMUEN.
                 bypassChanged();
             }
             consumption.consume();
@@ -314,6 +314,11 @@ public final class Smmu implements Translator, AutoCloseable {
     }
 
     @Override
+    public Stream stream(int streamId, int substreamId) {
+        return procedure.stream(streamId, substreamId);
+    }
+
+    @Override
     public long resume(long stalled, int streamId, int substreamId, long address, int access) {
         return stalls.resume(stalled, streamId, substreamId, address, access);
     }
@@ -344,11 +349,6 @@ public final class Smmu implements Translator, AutoCloseable {
             throw new IllegalStateException("SMMU_IDR0.ATS == 0");
         }
         return ats;
-    }
-
-    @Override
-    public Stream stream(int streamId, int substreamId) {
-        return procedure.stream(streamId, substreamId);
     }
 
     @Override

@@ -72,26 +72,17 @@ final class TranslationProcedure {
                 return cached;
             }
         } else {
-            int generation = configurations.generation(streamId);
-            if (!isEnabled()) {
+            entry = configure(new Transaction(streamId, substreamId, address, access));
+            if (entry == null) {
                 return globalBypass(address);
             }
-            entry = configure(generation, new Transaction(streamId, substreamId, address, access));
         }
         if (entry.configuration() instanceof Configuration.Context context) {
-            Transaction transaction = new Transaction(
-                    streamId, substreamId, address, context.overrides().apply(access));
-            return walk(entry, context, transaction, context.canonical(address), access);
+            int effective = context.overrides().apply(access);
+            long input = context.canonical(address);
+            return walk(entry, context, new Transaction(streamId, substreamId, address, effective), input, access);
         }
         return untranslated(entry.configuration(), new Transaction(streamId, substreamId, address, access));
-    }
-
-    /**
-     * Read after the generation of a configuration that is going to be cached: SMMUEN moves all generations on when it
-     * changes, so what is cached was fetched with SMMUEN set, and is used with SMMUEN set.
-     */
-    private boolean isEnabled() {
-        return Registers.SMMUEN.isSet(registers.get(Registers.CR0));
     }
 
     /** Fetches the configuration of a stream, if it is not cached; a fault leaves no event (4.2.1). */
@@ -99,7 +90,13 @@ final class TranslationProcedure {
         configured(new Transaction(streamId, substreamId, 0, 0));
     }
 
-    private ConfigurationCache.Entry configure(int generation, Transaction transaction) {
+    /** Fetches a configuration, and caches it if it is not a fault; null if SMMUEN == 0. */
+    private ConfigurationCache.Entry configure(Transaction transaction) {
+        int generation = configurations.generation(transaction.streamId());
+        // Read after the generation, which SMMUEN moves on when it changes: what is cached was fetched with SMMUEN set.
+        if (!Registers.SMMUEN.isSet(registers.get(Registers.CR0))) {
+            return null;
+        }
         Configuration configuration = streamTable.configure(transaction);
         ConfigurationCache.Entry entry =
                 configurations.entry(transaction.streamId(), transaction.substreamId(), generation, configuration);
@@ -278,13 +275,9 @@ final class TranslationProcedure {
     private Configuration configured(Transaction transaction) {
         ConfigurationCache.Entry entry = configurations.lookUp(transaction.streamId(), transaction.substreamId());
         if (entry == null) {
-            int generation = configurations.generation(transaction.streamId());
-            if (!isEnabled()) {
-                return Fault.SILENT;
-            }
-            entry = configure(generation, transaction);
+            entry = configure(transaction);
         }
-        return entry.configuration();
+        return entry == null ? Fault.SILENT : entry.configuration();
     }
 
     private Configuration stage2Alone(Transaction transaction) {

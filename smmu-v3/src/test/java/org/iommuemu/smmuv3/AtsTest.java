@@ -342,7 +342,7 @@ class AtsTest {
         stage1();
         AtsPort port = endpoint();
         port.invalidationLatency(Latency.reads(3));
-        board.command(ATC_INV | (long) DEVICE << 32, IOVA);
+        board.submit(ATC_INV | (long) DEVICE << 32, IOVA);
         board.submit(0x46, 0);
         int polls = 0;
         while (board.read(TestBoard.CMDQ_CONS) != board.read(TestBoard.CMDQ_PROD)) {

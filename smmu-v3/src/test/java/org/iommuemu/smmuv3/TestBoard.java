@@ -32,6 +32,7 @@ final class TestBoard implements AutoCloseable {
     static final long STAGE1_RW =
             Descriptor.AF | Descriptor.NG | Descriptor.AP_UNPRIVILEGED | 3L << Descriptor.SH_SHIFT;
 
+    static final int IDR1 = 0x4;
     static final int CR0 = 0x20;
     static final int CR0ACK = 0x24;
     static final int GBPA = 0x44;
