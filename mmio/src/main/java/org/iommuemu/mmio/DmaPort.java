@@ -140,6 +140,7 @@ public final class DmaPort {
         this.translator = translator;
         stream = translator == null ? null : translator.stream(streamId, substreamId);
         this.streamId = streamId;
+        this.substreamId = substreamId;
         this.attributes = attributes & ~Access.WRITE;
         geometry = microTlb;
         span = 2 * microTlb.ways();
