@@ -37,6 +37,7 @@ final class ConfigurationCache {
         private final Configuration.Context context;
         /** Null if the configuration does not translate. */
         private final Tlb tlb;
+
         private final int space;
         private final int asid;
         /** Whether {@link Configuration.Context#canonical} changes addresses. */
