@@ -354,7 +354,7 @@ public final class DmaPort {
     }
 
     private long translatePage(long address, boolean write) {
-        return translator == null ? Translation.identity(address) : translate(address, write);
+        return stream == null ? Translation.identity(address) : translate(address, write);
     }
 
     /** @param translation of the page of byte {@code from}, where the transfer begins or goes on */

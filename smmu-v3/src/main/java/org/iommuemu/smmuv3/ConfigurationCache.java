@@ -57,7 +57,8 @@ final class ConfigurationCache {
             tlb = context == null ? null : context.tlb();
             space = context == null ? 0 : context.space();
             asid = context == null ? 0 : context.asid();
-            tagged = context != null && (context.topByteIgnored0() || context.twoRanges() && context.topByteIgnored1());
+            tagged = context != null
+                    && (context.topByteIgnored0() || context.topByteIgnored1() || context.narrow() != null);
             plain = context != null && context.plain();
             needs = context == null ? NEEDS : needs(context.overrides());
         }

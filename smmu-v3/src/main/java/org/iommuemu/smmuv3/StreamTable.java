@@ -19,6 +19,7 @@ final class StreamTable {
     private final PhysicalMemory memory;
     private final TranslationCaches tlbs;
     private final MisuseListener misuse;
+    private final Monitored monitored;
 
     StreamTable(
             String unit,
@@ -26,13 +27,21 @@ final class StreamTable {
             RegisterFile registers,
             PhysicalMemory memory,
             TranslationCaches tlbs,
-            MisuseListener misuse) {
+            MisuseListener misuse,
+            Monitored monitored) {
         this.unit = unit;
         this.features = features;
         this.registers = registers;
         this.memory = memory;
         this.tlbs = tlbs;
         this.misuse = misuse;
+        this.monitored = monitored;
+    }
+
+    /** A structure, or null if nothing answers at its address. */
+    private long[] read(Transaction transaction, long address, int words) {
+        monitored.count(MonitorEvent.CONFIGURATION_STRUCTURE_ACCESS, transaction.streamId());
+        return Bits.read(memory, address, words);
     }
 
     /**
@@ -67,7 +76,7 @@ final class StreamTable {
             int split = split(cfg);
             int log2Level1 = Math.max(6, log2Size - split + 3);
             long level1 = Bits.alignDown(base, log2Level1) + (streamId >>> split) * 8;
-            long[] descriptor = Bits.read(memory, level1, 1);
+            long[] descriptor = read(transaction, level1, 1);
             if (descriptor == null) {
                 return located(Event.fetch(Event.Type.F_STE_FETCH, transaction, level1));
             }
@@ -84,7 +93,7 @@ final class StreamTable {
             address = Bits.alignDown(base, log2Size + StreamTableEntry.LOG2_BYTES)
                     + (streamId << StreamTableEntry.LOG2_BYTES);
         }
-        long[] words = Bits.read(memory, address, StreamTableEntry.WORDS);
+        long[] words = read(transaction, address, StreamTableEntry.WORDS);
         if (words == null) {
             return located(Event.fetch(Event.Type.F_STE_FETCH, transaction, address));
         }
@@ -250,7 +259,7 @@ final class StreamTable {
             }
             physical = Translation.address(result, address);
         }
-        long[] words = Bits.read(memory, physical, count);
+        long[] words = read(transaction, physical, count);
         return words == null
                 ? new Fetch(
                         null, Fault.terminated(Event.fetch(Event.Type.F_CD_FETCH, transaction, physical), ste.mev()))
