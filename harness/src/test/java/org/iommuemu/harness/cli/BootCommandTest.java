@@ -58,7 +58,18 @@ class BootCommandTest {
     void jsonHasTheFieldsThatAreDocumentedAndNothingElseIsOnStdout() throws IOException {
         JsonNode report = json(0, GEN3);
         assertEquals(
-                List.of("board", "cmdline", "rc", "panic", "ioVirtualisation", "rounds", "iommus", "masters"),
+                List.of(
+                        "board",
+                        "cmdline",
+                        "rc",
+                        "panic",
+                        "ioVirtualisation",
+                        "rounds",
+                        "iommus",
+                        "masters",
+                        "dispatch",
+                        "unmap",
+                        "operations"),
                 names(report));
         assertEquals(
                 List.of("path", "compatible", "kind", "base", "answers"),
