@@ -78,7 +78,8 @@ final class BootTables {
     /** What became of accesses to a page that was unmapped under use, one row for each way that they go. */
     private void print(BootReport.Unmap unmap) {
         out.println();
-        out.println("d%d, page %s unmapped; stage 2 table at %s".formatted(unmap.domain(), unmap.page(), unmap.table()));
+        out.println(
+                "d%d, page %s unmapped; stage 2 table at %s".formatted(unmap.domain(), unmap.page(), unmap.table()));
         List<List<String>> rows = new ArrayList<>();
         rows.add(List.of("master", "IOMMU", "kind", "ID", "before", "after"));
         for (BootReport.Path path : unmap.paths()) {

@@ -223,9 +223,12 @@ public final class DeviceTreeNode {
             if (end > property.cells()) {
                 throw property.error("ends in cell %d, in the middle of an entry", property.cells());
             }
-            entries.add(entry.apply(
-                    device,
-                    new AddressRange(property.number(at + 1, size - at - 1), property.number(size, end - size))));
+            long base = property.number(at + 1, size - at - 1);
+            long bytes = property.number(size, end - size);
+            if (AddressRange.wraps(base, bytes)) {
+                throw property.error("0x%x bytes at 0x%x go past 64 bits", bytes, base);
+            }
+            entries.add(entry.apply(device, new AddressRange(base, bytes)));
             at = end;
         }
         return entries;
