@@ -22,14 +22,15 @@ public final class Domain {
     /** The kinds of IOMMU whose units cannot walk the P2M. */
     private final List<IommuOps> refused = new ArrayList<>();
 
-    /**
-     * The kinds of IOMMU in front of the devices. One is added before its first device is attached: whoever changes the
-     * table either sees it here and invalidates, or changed the table before a unit walked it.
-     */
-    private volatile IommuOps[] used = NONE;
+    // Changes of the table and of the devices have the domain's lock: an IOMMU either hears of a change, or walks a
+    // table
+    // that was changed before.
+
+    /** The kinds of IOMMU in front of the devices. */
+    private IommuOps[] used = NONE;
 
     /** Null until there is a device. */
-    private volatile Dispatch dispatch;
+    private Dispatch dispatch;
 
     private boolean dying;
 
@@ -73,9 +74,7 @@ public final class Domain {
                 ioP2m.mapRam(guestPhysical, machine, size);
                 copied = true;
             }
-            if (dispatch != null) {
-                dispatch.mapPages(this, guestPhysical, machine, size);
-            }
+            PatchedCalls.mapPages(this, guestPhysical, machine, size);
         } catch (MappingException e) {
             if (copied && ioP2m != p2m) {
                 ioP2m.unmap(guestPhysical, size);
@@ -87,9 +86,7 @@ public final class Domain {
 
     /** Takes RAM away; when it returns, neither the CPU nor a device can reach it any more. */
     public synchronized void unmap(long guestPhysical, long size) {
-        if (dispatch != null) {
-            dispatch.unmapPages(this, guestPhysical, size);
-        }
+        PatchedCalls.unmapPages(this, guestPhysical, size);
         p2m.unmap(guestPhysical, size);
         if (ioP2m != p2m) {
             ioP2m.unmap(guestPhysical, size);
@@ -106,12 +103,12 @@ public final class Domain {
         p2m.forEachRun(action);
     }
 
-    /** Invalidates a range in every IOMMU that its devices use, once (Xen iommu_iotlb_flush). */
+    /**
+     * Invalidates a range in every IOMMU that its devices use, once (Xen iommu_iotlb_flush). Called where the table has
+     * changed, with the domain's lock.
+     */
     public void iotlbFlush(long address, long size) {
-        Dispatch calls = dispatch;
-        if (calls != null) {
-            calls.iotlbFlush(this, address, size);
-        }
+        PatchedCalls.iotlbFlush(this, address, size);
     }
 
     /** The devices that it owns. */
@@ -120,8 +117,12 @@ public final class Domain {
     }
 
     /** The kinds of IOMMU that its devices use, in the order in which they came. */
-    public List<IommuOps> iommus() {
+    public synchronized List<IommuOps> iommus() {
         return List.of(used);
+    }
+
+    Dispatch dispatch() {
+        return dispatch;
     }
 
     IommuOps[] used() {

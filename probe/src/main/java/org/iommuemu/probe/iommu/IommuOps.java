@@ -5,7 +5,8 @@ import java.util.List;
 /**
  * The operations of a kind of IOMMU (Xen struct iommu_ops). Errors are answers; what happened is in the log.
  *
- * <p>Operations on a device or a domain reach the IOMMUs that they concern. The others, from {@link #suspend} on, have
+ * <p>Operations on a device or a domain reach the IOMMUs that they concern; those on pages of a domain may also reach one
+ * that has nothing to do with it, and do nothing then. The others, from {@link #suspend} on, have
  * nothing that tells the target: {@link Iommus} offers them as what is done for each registered IOMMU.
  */
 public interface IommuOps {

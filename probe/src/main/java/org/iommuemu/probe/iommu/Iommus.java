@@ -61,7 +61,10 @@ public final class Iommus {
         this.log = platform.log();
         this.mode = mode;
         this.probing = probing;
-        dispatch = mode == Mode.MIXED ? new MixedDispatch() : null;
+        if (mode == Mode.MIXED) {
+            dispatch = new MixedDispatch();
+            PatchedCalls.unbind();
+        }
     }
 
     /** How the operations for a device are found. */
@@ -83,7 +86,8 @@ public final class Iommus {
             return false;
         }
         if (dispatch == null) {
-            dispatch = UniformDispatch.to(ops);
+            dispatch = new UniformDispatch(ops);
+            PatchedCalls.bind(ops);
         }
         registered.put(node, ops);
         kinds.add(ops);
