@@ -11,7 +11,8 @@ import org.iommuemu.probe.devicetree.DeviceTreeNode;
  * path in the device tree. PCI is tried first, and the device tree if that answers ENODEV.
  *
  * <p>Where releases of Xen differ, or answer more finely: without I/O virtualisation the answer is ENOSYS, as it was until
- * Xen 4.17 (EOPNOTSUPP since); a path of no node is ENODEV (Xen's is ESRCH).
+ * Xen 4.12 (EOPNOTSUPP since); a path of no node is ENODEV (Xen: ESRCH), and so is test-assign of a function that is not
+ * there (Xen: EINVAL).
  */
 public final class ControlOperations {
     private final DeviceTree tree;
