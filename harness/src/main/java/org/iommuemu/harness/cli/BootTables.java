@@ -53,8 +53,45 @@ final class BootTables {
                     rows,
                     report.masters().stream().map(BootReport.MasterResult::ok).toList());
         }
+        if (report.unmap() != null) {
+            print(report.unmap());
+        }
+        if (!report.operations().isEmpty()) {
+            List<List<String>> rows = new ArrayList<>();
+            rows.add(List.of("operation", "answer", ""));
+            for (BootReport.Operation operation : report.operations()) {
+                rows.add(List.of(
+                        operation.operation(),
+                        operation.answer(),
+                        operation.detail() == null ? "" : operation.detail()));
+            }
+            table(
+                    rows,
+                    report.operations().stream()
+                            .map(operation -> operation.answer().equals("OK"))
+                            .toList());
+        }
         out.println();
         out.println(verdict(report));
+    }
+
+    /** What became of accesses to a page that was unmapped under use, one row for each way that they go. */
+    private void print(BootReport.Unmap unmap) {
+        out.println();
+        out.println(
+                "d%d, page %s unmapped; stage 2 table at %s".formatted(unmap.domain(), unmap.page(), unmap.table()));
+        List<List<String>> rows = new ArrayList<>();
+        rows.add(List.of("master", "IOMMU", "kind", "ID", "before", "after"));
+        for (BootReport.Path path : unmap.paths()) {
+            rows.add(List.of(
+                    path.master(),
+                    path.iommu(),
+                    path.kind(),
+                    "0x%x".formatted(path.id()),
+                    path.before(),
+                    path.after() == null ? "REACHED" : path.after()));
+        }
+        table(rows, unmap.paths().stream().map(path -> path.after() != null).toList());
     }
 
     private String verdict(BootReport report) {
@@ -76,7 +113,8 @@ final class BootTables {
         long deferred =
                 report.iommus().stream().filter(i -> i.answers().size() > 1).count();
         long ok = report.masters().stream().filter(BootReport.MasterResult::ok).count();
-        boolean allOk = ok == report.masters().size();
+        boolean allOk = ok == report.masters().size()
+                && (report.unmap() == null || report.unmap().ok());
         return ConsoleLog.styled(
                 ansi,
                 allOk ? "green,bold" : "yellow,bold",
