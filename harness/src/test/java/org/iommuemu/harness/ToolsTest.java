@@ -15,7 +15,7 @@ import org.junit.jupiter.api.io.TempDir;
 
 /** Checks that need a tool of the machine. Without it they are skipped and say so; in CI that is an error. */
 class ToolsTest {
-    private static void need(String tool) {
+    static void need(String tool) {
         boolean there = Arrays.stream(System.getenv("PATH").split(":"))
                 .anyMatch(folder -> Files.isExecutable(Path.of(folder, tool)));
         if (!there) {

@@ -13,6 +13,7 @@ import java.util.ArrayList;
 import java.util.Comparator;
 import java.util.HashSet;
 import java.util.List;
+import java.util.Locale;
 import java.util.Set;
 import java.util.concurrent.Callable;
 import org.iommuemu.probe.devicetree.DeviceTree;
@@ -20,12 +21,14 @@ import org.iommuemu.probe.devicetree.DeviceTreeException;
 import org.iommuemu.probe.pci.Algorithm;
 import org.iommuemu.probe.pci.GroupRun;
 import org.iommuemu.probe.pci.Groups;
+import org.iommuemu.probe.pci.Judgement;
 import org.iommuemu.probe.pci.PciException;
 import org.iommuemu.probe.pci.PciFile;
 import org.iommuemu.probe.pci.PciFunction;
 import org.iommuemu.probe.pci.PciTopology;
 import org.iommuemu.probe.pci.ProbeScenario;
 import org.iommuemu.probe.pci.Quirks;
+import org.iommuemu.probe.pci.Rule;
 import org.iommuemu.probe.pci.StreamIds;
 import picocli.CommandLine.Command;
 import picocli.CommandLine.Help.Ansi;
@@ -98,6 +101,14 @@ final class GroupsCommand implements Callable<Integer> {
                             + "as FILE has it.")
     private boolean acsOn;
 
+    @Option(
+            names = "--without-rule",
+            paramLabel = "RULE",
+            converter = RuleConverter.class,
+            description = "Groups without this rule: alias, acs-path, multi-function, siblings (which Linux up to 7.2 does "
+                    + "not know) or stream-id. Repeatable.")
+    private Set<Rule> without = Set.of();
+
     @Option(names = "--no-quirks", description = "Every device counts as what its configuration space says.")
     private boolean noQuirks;
 
@@ -126,6 +137,18 @@ final class GroupsCommand implements Callable<Integer> {
         }
     }
 
+    static final class RuleConverter implements ITypeConverter<Rule> {
+        @Override
+        public Rule convert(String value) {
+            for (Rule rule : Rule.values()) {
+                if (rule.name().toLowerCase(Locale.ROOT).replace('_', '-').equals(value)) {
+                    return rule;
+                }
+            }
+            throw new TypeConversionException("'" + value + "' is no rule");
+        }
+    }
+
     /** Bad input whose message is all there is to say. */
     private static final class BadInput extends Exception {
         private static final long serialVersionUID = 1;
@@ -141,9 +164,10 @@ final class GroupsCommand implements Callable<Integer> {
             PciTopology topology = read(file, f -> PciFile.read(f, noQuirks ? Quirks.none() : Quirks.known()));
             StreamIds streams =
                     board == null ? StreamIds.unknown(topology) : StreamIds.of(read(board, DeviceTree::read), topology);
-            GroupRun.Outcome outcome = GroupRun.run(topology, algorithm, acsOn, streams, scenario(topology));
-            Groups right = GroupRun.right(topology, acsOn, streams);
-            GroupsReport report = GroupsReport.of(topology, algorithm, streams, outcome, right);
+            Judgement judgement = new Judgement(acsOn, without);
+            GroupRun.Outcome outcome = GroupRun.run(topology, algorithm, judgement, streams, scenario(topology));
+            Groups right = GroupRun.right(topology, judgement, streams);
+            GroupsReport report = GroupsReport.of(topology, algorithm, acsOn, streams, outcome, right);
             if (svg != null) {
                 write(GroupsSvg.draw(topology, report, outcome.groups()));
             }
@@ -294,12 +318,13 @@ final class GroupsCommand implements Callable<Integer> {
         out.println(ConsoleLog.styled(
                 ansi,
                 report.right() ? "green,bold" : "red,bold",
-                "%s: %d of %d functions in %d groups (%s)%s"
+                "%s: %d of %d functions in %d group%s (%s)%s"
                         .formatted(
                                 report.right() ? "RIGHT" : "WRONG",
                                 grouped,
                                 report.functions().size(),
                                 report.groups().size(),
+                                report.groups().size() == 1 ? "" : "s",
                                 report.algorithm(),
                                 kernel == null
                                         ? ""

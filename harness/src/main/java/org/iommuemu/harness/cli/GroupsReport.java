@@ -49,7 +49,7 @@ record GroupsReport(
      * @param type what it is on the fabric
      * @param description what the file says
      * @param driver the driver that matches, or {@code null}
-     * @param acs its ACS as found, {@code "SV+ RR-"}, or {@code null} without ACS
+     * @param acs its ACS, {@code "SV+ RR-"}, or {@code null} without ACS
      * @param group its group, or {@code null}
      * @param iommu the node of its IOMMU, or {@code null} if no device tree says
      * @param streamIds its StreamIDs there
@@ -98,7 +98,7 @@ record GroupsReport(
     }
 
     static GroupsReport of(
-            PciTopology topology, Algorithm algorithm, StreamIds streams, GroupRun.Outcome outcome, Groups right) {
+            PciTopology topology, Algorithm algorithm, boolean acsOn, StreamIds streams, GroupRun.Outcome outcome, Groups right) {
         List<String> warnings = new ArrayList<>(topology.warnings());
         warnings.addAll(streams.warnings());
         Groups groups = outcome.groups();
@@ -107,7 +107,7 @@ record GroupsReport(
                 word(algorithm),
                 warnings,
                 topology.functions().stream()
-                        .map(f -> function(topology, streams, groups, f))
+                        .map(f -> function(topology, acsOn, streams, groups, f))
                         .toList(),
                 groups.members().entrySet().stream()
                         .map(e -> new Group(e.getKey(), names(e.getValue()), reasons(outcome.bonds(), e.getValue())))
@@ -128,16 +128,16 @@ record GroupsReport(
         return split.isEmpty() && unprobed.isEmpty();
     }
 
-    private static Function function(PciTopology topology, StreamIds streams, Groups groups, PciFunction function) {
+    private static Function function(PciTopology topology, boolean acsOn, StreamIds streams, Groups groups, PciFunction function) {
         OptionalInt group = groups.of(function);
         List<StreamIds.Stream> ids = streams.of(function);
         return new Function(
                 function.toString(),
                 topology.id(function).toString(),
                 topology.physical(function).isPresent() ? "vf" : function.type().word(),
-                function.description(),
+                topology.describe(function),
                 topology.driver(function).orElse(null),
-                function.acs().map(Acs::toString).orElse(null),
+                function.acs().map(acs -> acsOn ? acs.switchedOn() : acs).map(Acs::toString).orElse(null),
                 group.isPresent() ? group.getAsInt() : null,
                 ids.isEmpty() ? null : ids.get(0).iommu().path(),
                 ids.stream().map(id -> Integer.toUnsignedLong(id.id())).toList());

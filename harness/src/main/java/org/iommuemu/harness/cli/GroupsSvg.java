@@ -19,7 +19,8 @@ final class GroupsSvg {
     private static final int BOX_WIDTH = 430;
     private static final int BOX_HEIGHT = 34;
     private static final int TOP = 92;
-    private static final int LONGEST = 56;
+    private static final int LONGEST = 60;
+    private static final int LEGEND_WIDTH = 620;
 
     private final PciTopology topology;
     private final GroupsReport report;
@@ -27,7 +28,7 @@ final class GroupsSvg {
     private final StringBuilder lines = new StringBuilder();
     private final StringBuilder boxes = new StringBuilder();
     private int y = TOP;
-    private int right;
+    private int right = LEGEND_WIDTH;
 
     private GroupsSvg(PciTopology topology, GroupsReport report, Groups groups) {
         this.topology = topology;

@@ -92,10 +92,10 @@ final class GroupsTree {
         Text text = head.then(number).then(group, ConsoleLog.styled(ansi, style(function), group));
         if (function.buses().isPresent()) {
             bus(topology.behind(function), text.then("-[" + function.buses().get() + "]--"), marks);
-        } else if (function.description().isEmpty()) {
+        } else if (topology.describe(function).isEmpty()) {
             lines.add(text.shown());
         } else {
-            lines.add(text.shown() + "  " + function.description());
+            lines.add(text.shown() + "  " + topology.describe(function));
         }
     }
 

@@ -34,7 +34,9 @@ final class TextTable {
                 }
             }
             out.println(ConsoleLog.styled(
-                    ansi, r == 0 ? "bold,underline" : good.get(r - 1) ? null : "red", line.toString()));
+                    ansi,
+                    r == 0 ? "bold,underline" : good.get(r - 1) ? null : "red",
+                    line.toString().stripTrailing()));
         }
     }
 }

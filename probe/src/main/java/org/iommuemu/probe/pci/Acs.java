@@ -39,7 +39,7 @@ public record Acs(int capability, int control) {
     }
 
     /** As Linux leaves it where an IOMMU asked for ACS (pci_std_enable_acs). */
-    Acs switchedOn() {
+    public Acs switchedOn() {
         return new Acs(capability, control | capability & REQUIRED);
     }
 

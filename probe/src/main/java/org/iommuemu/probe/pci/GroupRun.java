@@ -22,7 +22,6 @@ public final class GroupRun {
 
     private final PciTopology topology;
     private final Algorithm algorithm;
-    private final boolean switchedOn;
     private final StreamIds streams;
     private final ProbeScenario scenario;
     private final HistoricGroups historic;
@@ -34,15 +33,14 @@ public final class GroupRun {
     private final Map<PciFunction, List<PciFunction>> waiting = new HashMap<>();
 
     private GroupRun(
-            PciTopology topology, Algorithm algorithm, boolean switchedOn, StreamIds streams, ProbeScenario scenario) {
+            PciTopology topology, Algorithm algorithm, Judgement judgement, StreamIds streams, ProbeScenario scenario) {
         this.topology = topology;
         this.algorithm = algorithm;
-        this.switchedOn = switchedOn;
         this.streams = streams;
         this.scenario = scenario;
-        this.historic = new HistoricGroups(topology, switchedOn);
+        this.historic = new HistoricGroups(topology, judgement.acsOn());
         if (algorithm == Algorithm.TOPOLOGY) {
-            TopologyGroups.Result result = TopologyGroups.of(topology, switchedOn, streams);
+            TopologyGroups.Result result = TopologyGroups.of(topology, judgement, streams);
             known = result.groups();
             bonds = result.bonds();
         } else {
@@ -52,19 +50,14 @@ public final class GroupRun {
     }
 
     /** The groups that are right: those of topology, whatever drivers do. */
-    public static Groups right(PciTopology topology, boolean switchedOn, StreamIds streams) {
-        return TopologyGroups.of(topology, switchedOn, streams).groups();
+    public static Groups right(PciTopology topology, Judgement judgement, StreamIds streams) {
+        return TopologyGroups.of(topology, judgement, streams).groups();
     }
 
-    /**
-     * Probes every function that has a driver.
-     *
-     * @param switchedOn whether ACS counts as on wherever there is ACS, as Linux switches it where it finds an IOMMU;
-     *     otherwise it is as the file has it
-     */
+    /** Probes every function that has a driver. */
     public static Outcome run(
-            PciTopology topology, Algorithm algorithm, boolean switchedOn, StreamIds streams, ProbeScenario scenario) {
-        return new GroupRun(topology, algorithm, switchedOn, streams, scenario).run();
+            PciTopology topology, Algorithm algorithm, Judgement judgement, StreamIds streams, ProbeScenario scenario) {
+        return new GroupRun(topology, algorithm, judgement, streams, scenario).run();
     }
 
     private Outcome run() {

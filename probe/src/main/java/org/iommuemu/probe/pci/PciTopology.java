@@ -203,6 +203,14 @@ public final class PciTopology {
         return new PciId(physical.id().vendor(), device, 0, 0);
     }
 
+    /** What a person knows a function by: the file's description, or whose virtual function it is; may be empty. */
+    public String describe(PciFunction function) {
+        PciFunction physical = physicals.get(function);
+        return physical == null || function.id().vendor() != 0xffff
+                ? function.description()
+                : "%s, virtual function of %s".formatted(id(function), physical);
+    }
+
     Quirks quirks() {
         return quirks;
     }

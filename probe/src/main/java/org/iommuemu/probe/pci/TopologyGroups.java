@@ -6,6 +6,7 @@ import java.util.Deque;
 import java.util.HashMap;
 import java.util.List;
 import java.util.Map;
+import java.util.Set;
 import java.util.TreeMap;
 
 /**
@@ -15,12 +16,14 @@ import java.util.TreeMap;
 final class TopologyGroups {
     private final PciTopology topology;
     private final Isolation isolation;
+    private final Set<Rule> without;
     private final Map<PciFunction, PciFunction> leaders = new HashMap<>();
     private final List<Bond> bonds = new ArrayList<>();
 
-    private TopologyGroups(PciTopology topology, Isolation isolation, StreamIds streams) {
+    private TopologyGroups(PciTopology topology, Judgement judgement, StreamIds streams) {
         this.topology = topology;
-        this.isolation = isolation;
+        this.isolation = new Isolation(topology, judgement.acsOn());
+        this.without = judgement.without();
         for (PciFunction function : topology.functions()) {
             aliases(function);
             path(function);
@@ -34,11 +37,9 @@ final class TopologyGroups {
     /**
      * The groups, numbered by their lowest addresses, and the bonds that hold them together, one fewer than a group has
      * functions.
-     *
-     * @param switchedOn whether ACS counts as on wherever there is ACS
      */
-    static Result of(PciTopology topology, boolean switchedOn, StreamIds streams) {
-        TopologyGroups groups = new TopologyGroups(topology, new Isolation(topology, switchedOn), streams);
+    static Result of(PciTopology topology, Judgement judgement, StreamIds streams) {
+        TopologyGroups groups = new TopologyGroups(topology, judgement, streams);
         Map<PciFunction, Integer> numbers = new HashMap<>();
         Map<PciFunction, Integer> numberOfLeader = new HashMap<>();
         for (PciFunction function : topology.functions()) {
@@ -95,8 +96,7 @@ final class TopologyGroups {
         }
         for (PciFunction other : topology.device(function)) {
             if (other.address().compareTo(function.address()) < 0 && !isolation.isolates(other)) {
-                bond(new Bond(
-                        Rule.MULTI_FUNCTION, other, function, isolation.why(other) + ", " + isolation.why(function)));
+                bond(new Bond(Rule.MULTI_FUNCTION, other, function, "one device, and " + isolation.why(other)));
                 return;
             }
         }
@@ -146,7 +146,7 @@ final class TopologyGroups {
     private void bond(Bond bond) {
         PciFunction a = leader(bond.a());
         PciFunction b = leader(bond.b());
-        if (a != b) {
+        if (a != b && !without.contains(bond.rule())) {
             leaders.put(b, a);
             bonds.add(bond);
         }

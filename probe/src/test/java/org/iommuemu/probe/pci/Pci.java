@@ -2,7 +2,6 @@ package org.iommuemu.probe.pci;
 
 import java.nio.charset.StandardCharsets;
 import java.nio.file.Path;
-import java.util.Arrays;
 import java.util.List;
 import java.util.Set;
 import java.util.stream.Collectors;
@@ -36,7 +35,7 @@ final class Pci {
     }
 
     static Groups right(PciTopology topology) {
-        return GroupRun.right(topology, false, StreamIds.unknown(topology));
+        return GroupRun.right(topology, Judgement.AS_FOUND, StreamIds.unknown(topology));
     }
 
     static List<String> show(Groups groups) {
@@ -50,7 +49,7 @@ final class Pci {
     }
 
     static GroupRun.Outcome run(PciTopology topology, Algorithm algorithm, ProbeScenario scenario) {
-        return GroupRun.run(topology, algorithm, false, StreamIds.unknown(topology), scenario);
+        return GroupRun.run(topology, algorithm, Judgement.AS_FOUND, StreamIds.unknown(topology), scenario);
     }
 
     static ProbeScenario usual(PciTopology topology) {
@@ -73,15 +72,11 @@ final class Pci {
 
     /** The bonds' rules, in order and without repetition. */
     static List<Rule> rules(PciTopology topology) {
-        return GroupRun.run(topology, Algorithm.TOPOLOGY, false, StreamIds.unknown(topology), usual(topology))
+        return GroupRun.run(topology, Algorithm.TOPOLOGY, Judgement.AS_FOUND, StreamIds.unknown(topology), usual(topology))
                 .bonds()
                 .stream()
                 .map(Bond::rule)
                 .distinct()
                 .toList();
-    }
-
-    static String lines(String... lines) {
-        return Arrays.stream(lines).collect(Collectors.joining("\n"));
     }
 }
