@@ -105,8 +105,9 @@ final class GroupsCommand implements Callable<Integer> {
             names = "--without-rule",
             paramLabel = "RULE",
             converter = RuleConverter.class,
-            description = "Groups without this rule: alias, acs-path, multi-function, siblings (which Linux up to 7.2 does "
-                    + "not know) or stream-id. Repeatable.")
+            description =
+                    "Groups without this rule: alias, acs-path, multi-function, siblings (which Linux up to 7.2 does "
+                            + "not know) or stream-id. Repeatable.")
     private Set<Rule> without = Set.of();
 
     @Option(names = "--no-quirks", description = "Every device counts as what its configuration space says.")

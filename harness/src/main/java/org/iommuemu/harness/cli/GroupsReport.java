@@ -98,7 +98,12 @@ record GroupsReport(
     }
 
     static GroupsReport of(
-            PciTopology topology, Algorithm algorithm, boolean acsOn, StreamIds streams, GroupRun.Outcome outcome, Groups right) {
+            PciTopology topology,
+            Algorithm algorithm,
+            boolean acsOn,
+            StreamIds streams,
+            GroupRun.Outcome outcome,
+            Groups right) {
         List<String> warnings = new ArrayList<>(topology.warnings());
         warnings.addAll(streams.warnings());
         Groups groups = outcome.groups();
@@ -128,7 +133,8 @@ record GroupsReport(
         return split.isEmpty() && unprobed.isEmpty();
     }
 
-    private static Function function(PciTopology topology, boolean acsOn, StreamIds streams, Groups groups, PciFunction function) {
+    private static Function function(
+            PciTopology topology, boolean acsOn, StreamIds streams, Groups groups, PciFunction function) {
         OptionalInt group = groups.of(function);
         List<StreamIds.Stream> ids = streams.of(function);
         return new Function(
@@ -137,7 +143,10 @@ record GroupsReport(
                 topology.physical(function).isPresent() ? "vf" : function.type().word(),
                 topology.describe(function),
                 topology.driver(function).orElse(null),
-                function.acs().map(acs -> acsOn ? acs.switchedOn() : acs).map(Acs::toString).orElse(null),
+                function.acs()
+                        .map(acs -> acsOn ? acs.switchedOn() : acs)
+                        .map(Acs::toString)
+                        .orElse(null),
                 group.isPresent() ? group.getAsInt() : null,
                 ids.isEmpty() ? null : ids.get(0).iommu().path(),
                 ids.stream().map(id -> Integer.toUnsignedLong(id.id())).toList());

@@ -72,7 +72,8 @@ final class Pci {
 
     /** The bonds' rules, in order and without repetition. */
     static List<Rule> rules(PciTopology topology) {
-        return GroupRun.run(topology, Algorithm.TOPOLOGY, Judgement.AS_FOUND, StreamIds.unknown(topology), usual(topology))
+        return GroupRun.run(
+                        topology, Algorithm.TOPOLOGY, Judgement.AS_FOUND, StreamIds.unknown(topology), usual(topology))
                 .bonds()
                 .stream()
                 .map(Bond::rule)
