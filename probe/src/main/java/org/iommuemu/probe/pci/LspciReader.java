@@ -61,11 +61,14 @@ final class LspciReader {
         return finished();
     }
 
-    /** Where lspci named drivers, a function without the line has none; Linux' pcieport does not stay with all it matches. */
+    /**
+     * Where lspci named drivers, a function with neither driver nor group had none. One with a group alone may have had a
+     * driver that matched and then failed, and pcieport matches bridges that it does not keep.
+     */
     private List<PciFunction> finished() {
         if (functions.stream().anyMatch(f -> f.driver != null)) {
             functions.stream()
-                    .filter(f -> f.driver == null && f.buses == null)
+                    .filter(f -> f.driver == null && f.buses == null && f.kernelGroup.isEmpty())
                     .forEach(f -> f.driver = PciFunction.NO_DRIVER);
         }
         return functions.stream().map(FunctionDraft::build).toList();
