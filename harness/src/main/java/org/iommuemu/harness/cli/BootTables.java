@@ -71,11 +71,12 @@ final class BootTables {
                         operation.answer(),
                         operation.detail() == null ? "" : operation.detail()));
             }
-            table(
-                    rows,
-                    report.operations().stream()
-                            .map(operation -> operation.answer().equals("OK"))
-                            .toList());
+            new TextTable(out, ansi)
+                    .print(
+                            rows,
+                            report.operations().stream()
+                                    .map(operation -> operation.answer().equals("OK"))
+                                    .toList());
         }
         out.println();
         out.println(verdict(report));
@@ -97,7 +98,10 @@ final class BootTables {
                     path.before(),
                     path.after() == null ? "REACHED" : path.after()));
         }
-        table(rows, unmap.paths().stream().map(path -> path.after() != null).toList());
+        new TextTable(out, ansi)
+                .print(
+                        rows,
+                        unmap.paths().stream().map(path -> path.after() != null).toList());
     }
 
     private String verdict(BootReport report) {
