@@ -10,6 +10,7 @@ final class Msi {
     private static final int ADDRESS = 4;
     private static final int DATA = 0xc;
     private static final int ENABLE = 1;
+    private static final int MULTIPLE_MESSAGE_ENABLE = 7 << 4;
     private static final int ADDRESS_64 = 1 << 7;
 
     private final ConfigSpace config;
@@ -27,9 +28,15 @@ final class Msi {
         config.set(ConfigSpace.CAPABILITY_LIST, 1, offset);
         config.set(ConfigSpace.STATUS, 2, config.read(ConfigSpace.STATUS, 2) | ConfigSpace.STATUS_CAP_LIST);
         config.set(offset + CONTROL, 2, ADDRESS_64);
-        config.writable(offset + CONTROL, 2, 0x70 | ENABLE); // Multiple Message Enable and Enable.
+        config.writable(offset + CONTROL, 2, MULTIPLE_MESSAGE_ENABLE | ENABLE);
         config.writable(offset + ADDRESS, 8, -4L);
         config.writable(offset + DATA, 2, 0xffff);
+    }
+
+    /** Software enabled more messages than there are: it has the one. */
+    void limit() {
+        long control = config.read(offset + CONTROL, 2);
+        config.set(offset + CONTROL, 2, control & ~MULTIPLE_MESSAGE_ENABLE);
     }
 
     boolean isEnabled() {

@@ -73,6 +73,7 @@ public abstract class PciFunction implements BusDevice {
     final void writeConfig(int offset, int size, long value) {
         config.write(offset, size, value);
         if (msi != null && msi.isEnabled()) {
+            msi.limit();
             setIntx(false); // A function that may send messages does not use INTx (6.8.2).
         }
         driveLine();

@@ -9,6 +9,8 @@ final class V2mFrame implements BusDevice {
 
     private static final int MSI_TYPER = 0x008;
     private static final int MSI_SETSPI_NS = 0x040;
+    private static final int MSI_IIDR = 0xfcc;
+    private static final int PRODUCT = 0x51 << 20; // What QEMU's frame says.
 
     private final InterruptController interrupts;
     private final int first;
@@ -22,7 +24,11 @@ final class V2mFrame implements BusDevice {
 
     @Override
     public long read(long offset, int size) {
-        return offset == MSI_TYPER ? (long) first << 16 | count : 0;
+        return switch ((int) offset) {
+            case MSI_TYPER -> (long) first << 16 | count;
+            case MSI_IIDR -> PRODUCT;
+            default -> 0;
+        };
     }
 
     @Override
