@@ -22,9 +22,14 @@ final class Framing {
         this.in = in;
     }
 
-    /** Whether something has arrived that was not taken yet. */
-    boolean isPending() {
-        return at < end;
+    /** Whether {@link #line} would return without waiting for more. */
+    boolean hasLine() {
+        for (int i = at; i < end; i++) {
+            if (buffer[i] == '\n') {
+                return true;
+            }
+        }
+        return false;
     }
 
     /**

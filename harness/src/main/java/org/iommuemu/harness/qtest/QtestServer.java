@@ -7,7 +7,6 @@ import java.io.OutputStream;
 import java.io.PrintStream;
 import java.net.StandardProtocolFamily;
 import java.net.UnixDomainSocketAddress;
-import java.nio.channels.Channels;
 import java.nio.channels.ServerSocketChannel;
 import java.nio.channels.SocketChannel;
 import java.nio.charset.StandardCharsets;
@@ -216,7 +215,7 @@ public final class QtestServer implements AutoCloseable {
 
     private void hold(SocketChannel channel, Conversation conversation) {
         try (channel) {
-            hold(Channels.newInputStream(channel), Channels.newOutputStream(channel), conversation);
+            hold(SocketStreams.input(channel), SocketStreams.output(channel), conversation);
         } catch (IOException e) {
             log.println("iommu-emu: " + e.getMessage());
         }
@@ -245,7 +244,7 @@ public final class QtestServer implements AutoCloseable {
                     records.sent(answer);
                     out.write((answer + "\n").getBytes(StandardCharsets.ISO_8859_1));
                 }
-                if (!lines.isPending()) {
+                if (!lines.hasLine()) {
                     out.flush();
                 }
             }
