@@ -10,10 +10,12 @@ import picocli.CommandLine.Command;
         description = "Emulates IOMMUs at the level of their registers.",
         subcommands = {BootCommand.class, ServeCommand.class, QtestSystemCommand.class, CommandLine.HelpCommand.class},
         mixinStandardHelpOptions = true,
-        version = "iommu-emu 0.1.0-SNAPSHOT",
+        version = Main.VERSION,
         synopsisSubcommandLabel = "COMMAND",
         footer = {"", "./iommu-emu bench measures; see ./iommu-emu bench --help."})
 public final class Main {
+    static final String VERSION = "iommu-emu 0.1.0-SNAPSHOT";
+
     /** Bad input or usage. */
     static final int BAD_INPUT = 2;
 

@@ -137,6 +137,7 @@ final class QemuOptions {
                 "--run-with"
             },
             paramLabel = "ANY",
+            hidden = true,
             description = "Without effect.")
     private List<String> withoutEffect = List.of();
 
@@ -145,6 +146,7 @@ final class QemuOptions {
                 "-nographic", "--nographic", "-no-user-config", "--no-user-config", "-no-reboot", "--no-reboot",
                 "-no-shutdown", "--no-shutdown", "-no-acpi", "--no-acpi", "-no-hpet", "--no-hpet"
             },
+            hidden = true,
             description = "Without effect.")
     private boolean flagsWithoutEffect;
 

@@ -17,6 +17,7 @@ import picocli.CommandLine.Spec;
             "",
             "Exit status: 0 it is over, 1 bad input or usage."
         },
+        version = Main.VERSION,
         mixinStandardHelpOptions = true)
 final class QtestSystemCommand implements Callable<Integer> {
     static final String NAME = "qtest-system-aarch64";

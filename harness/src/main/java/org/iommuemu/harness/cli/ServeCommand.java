@@ -18,6 +18,7 @@ import picocli.CommandLine.Spec;
             "",
             "Exit status: 0 it is over, 2 bad input or usage."
         },
+        version = Main.VERSION,
         mixinStandardHelpOptions = true)
 final class ServeCommand implements Callable<Integer> {
     @Spec

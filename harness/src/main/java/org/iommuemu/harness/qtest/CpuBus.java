@@ -11,6 +11,7 @@ import org.iommuemu.mmio.PhysicalMemory;
  */
 final class CpuBus {
     private static final int LARGEST = 8;
+    private static final int PAGE = 0x1000;
 
     private final Bus bus;
     private final PhysicalMemory memory;
@@ -21,25 +22,42 @@ final class CpuBus {
     }
 
     void read(long address, byte[] target) {
+        int largest = LARGEST;
         for (int done = 0, part; done < target.length; done += part) {
-            part = ramAt(address + done, target.length - done);
-            if (part > 0) {
-                memory.read(address + done, target, done, part);
-            } else {
-                part = readDevice(address + done, target, done, LARGEST);
+            long at = address + done;
+            int left = target.length - done;
+            int page = untilPage(at, left);
+            largest = (at & PAGE - 1) == 0 ? LARGEST : largest;
+            if ((part = ramAt(at, left)) > 0) {
+                memory.read(at, target, done, part);
+            } else if (!bus.isOccupied(at, page)) {
+                Arrays.fill(target, done, done + page, (byte) 0);
+                part = page;
+            } else if ((part = readDevice(at, target, done, piece(at, left, largest))) == 0) {
+                largest = LARGEST / 2;
             }
         }
     }
 
     void write(long address, byte[] source) {
+        int largest = LARGEST;
         for (int done = 0, part; done < source.length; done += part) {
-            part = ramAt(address + done, source.length - done);
-            if (part > 0) {
-                memory.write(address + done, source, done, part);
-            } else {
-                part = writeDevice(address + done, source, done, LARGEST);
+            long at = address + done;
+            int left = source.length - done;
+            int page = untilPage(at, left);
+            largest = (at & PAGE - 1) == 0 ? LARGEST : largest;
+            if ((part = ramAt(at, left)) > 0) {
+                memory.write(at, source, done, part);
+            } else if (!bus.isOccupied(at, page)) {
+                part = page;
+            } else if ((part = writeDevice(at, source, done, piece(at, left, largest))) == 0) {
+                largest = LARGEST / 2;
             }
         }
+    }
+
+    private static int untilPage(long address, int left) {
+        return Math.min(left, PAGE - (int) (address & PAGE - 1));
     }
 
     void fill(long address, long length, byte value) {
@@ -71,24 +89,24 @@ final class CpuBus {
         return 0;
     }
 
-    private int readDevice(long address, byte[] target, int at, int largest) {
-        int size = piece(address, target.length - at, largest);
+    /** How many bytes were read; none if it takes smaller pieces. */
+    private int readDevice(long address, byte[] target, int at, int size) {
         try {
             long value = bus.read(address, size);
             for (int i = 0; i < size; i++) {
                 target[at + i] = (byte) (value >>> 8 * i);
             }
         } catch (BusError e) {
-            if (size == LARGEST && e.reason() == BusError.Reason.BAD_SIZE) {
-                return readDevice(address, target, at, LARGEST / 2);
+            if (tooLarge(e)) {
+                return 0;
             }
             Arrays.fill(target, at, at + size, (byte) 0);
         }
         return size;
     }
 
-    private int writeDevice(long address, byte[] source, int at, int largest) {
-        int size = piece(address, source.length - at, largest);
+    /** How many bytes were written; none if it takes smaller pieces. */
+    private int writeDevice(long address, byte[] source, int at, int size) {
         long value = 0;
         for (int i = 0; i < size; i++) {
             value |= (source[at + i] & 0xffL) << 8 * i;
@@ -96,11 +114,15 @@ final class CpuBus {
         try {
             bus.write(address, size, value);
         } catch (BusError e) {
-            if (size == LARGEST && e.reason() == BusError.Reason.BAD_SIZE) {
-                return writeDevice(address, source, at, LARGEST / 2);
+            if (tooLarge(e)) {
+                return 0;
             }
         }
         return size;
+    }
+
+    private static boolean tooLarge(BusError error) {
+        return error.size() == LARGEST && error.reason() == BusError.Reason.BAD_SIZE;
     }
 
     private static int piece(long address, int left, int largest) {

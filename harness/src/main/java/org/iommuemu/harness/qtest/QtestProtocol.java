@@ -16,7 +16,7 @@ import org.iommuemu.harness.pcie.VirtualClock;
  */
 public final class QtestProtocol {
     /** The most bytes that one command reads or writes through a line. */
-    private static final long MOST_BYTES = 1L << 28;
+    private static final long MOST_BYTES = 1L << 26;
 
     private static final String OK = "OK";
 

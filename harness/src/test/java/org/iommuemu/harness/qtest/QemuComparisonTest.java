@@ -2,15 +2,13 @@ package org.iommuemu.harness.qtest;
 
 import static org.junit.jupiter.api.Assertions.assertEquals;
 import static org.junit.jupiter.api.Assertions.assertTrue;
-import static org.junit.jupiter.api.Assumptions.assumeTrue;
 
-import java.nio.file.Files;
 import java.nio.file.Path;
 import java.time.Duration;
-import java.util.Arrays;
 import java.util.List;
 import java.util.Random;
 import org.awaitility.Awaitility;
+import org.iommuemu.harness.Tools;
 import org.junit.jupiter.api.AfterAll;
 import org.junit.jupiter.api.BeforeAll;
 import org.junit.jupiter.api.BeforeEach;
@@ -50,12 +48,7 @@ class QemuComparisonTest {
 
     @BeforeAll
     void startBoth(@TempDir Path folder) throws Exception {
-        boolean there = Arrays.stream(System.getenv("PATH").split(":"))
-                .anyMatch(place -> Files.isExecutable(Path.of(place, QEMU)));
-        if (!there) {
-            System.out.println("[WARNING] skipped, as there is no " + QEMU);
-        }
-        assumeTrue(there, "there is no " + QEMU);
+        Tools.need(QEMU);
         String edu = "edu,addr=3,dma_mask=0xffffffffffff";
         String other = "edu,addr=5.0,multifunction=on";
         qemu = new QtestProcess(
