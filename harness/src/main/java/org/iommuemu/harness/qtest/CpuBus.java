@@ -27,14 +27,14 @@ final class CpuBus {
             long at = address + done;
             int left = target.length - done;
             int page = untilPage(at, left);
-            largest = (at & PAGE - 1) == 0 ? LARGEST : largest;
             if ((part = ramAt(at, left)) > 0) {
                 memory.read(at, target, done, part);
             } else if (!bus.isOccupied(at, page)) {
                 Arrays.fill(target, done, done + page, (byte) 0);
                 part = page;
-            } else if ((part = readDevice(at, target, done, piece(at, left, largest))) == 0) {
-                largest = LARGEST / 2;
+            } else {
+                part = readDevice(at, target, done, piece(at, left, largest));
+                largest = part == 0 ? LARGEST / 2 : part == page ? LARGEST : largest;
             }
         }
     }
@@ -45,13 +45,13 @@ final class CpuBus {
             long at = address + done;
             int left = source.length - done;
             int page = untilPage(at, left);
-            largest = (at & PAGE - 1) == 0 ? LARGEST : largest;
             if ((part = ramAt(at, left)) > 0) {
                 memory.write(at, source, done, part);
             } else if (!bus.isOccupied(at, page)) {
                 part = page;
-            } else if ((part = writeDevice(at, source, done, piece(at, left, largest))) == 0) {
-                largest = LARGEST / 2;
+            } else {
+                part = writeDevice(at, source, done, piece(at, left, largest));
+                largest = part == 0 ? LARGEST / 2 : part == page ? LARGEST : largest;
             }
         }
     }

@@ -85,6 +85,11 @@ class QtestProtocolTest {
     }
 
     @Test
+    void aBlockOverADeviceThatTakesSmallPiecesIsReadPageByPage() {
+        talk.expect("OK 0xffffffffffffffff3412e811", "read 0x%x 12".formatted(Talk.ECAM + 0x7ff8));
+    }
+
+    @Test
     void timeStandsStillUntilItIsTold() {
         talk.expect(
                 "FAIL cannot advance clock to the next deadline because there is no pending deadline", "clock_step");
