@@ -532,6 +532,28 @@ class TranslationTest {
     }
 
     @Test
+    void narrowOutputsLoseWhatTheBusDoesNotHaveInTheLastStage() {
+        on(SmmuFeatures.aem().toBuilder().oas(36).build());
+        TableWriter table = table(Granule.KIB_4, 32, false);
+        table.map(0x3000_0000L, 0xff_1234_5000L, 4096, TestBoard.STAGE1_RW);
+        table.map(0x3000_1000L, 1L << 40, 4096, TestBoard.STAGE1_RW);
+        Structure cd = cd(table).without(41).with(5, 0, 0);
+        attach(cd);
+        arrivesAt(0xf_1234_5000L, 0x3000_0000L, READ);
+        stage1Fault(F_ADDR_SIZE, 0x3000_1000L, READ);
+        // An IPA loses nothing; what stage 2 makes of it does.
+        TableWriter p2m = board.stage2Table();
+        p2m.map(TestBoard.RAM, TestBoard.RAM, TestBoard.RAM_SIZE, Descriptor.STAGE2_RAM);
+        p2m.map(0xff_1234_5000L, 0xfe_7654_3000L, 4096, Descriptor.STAGE2_RAM);
+        long address = board.allocate(64);
+        board.writeWords(address, cd.words());
+        Structure ste =
+                new Structure(TestBoard.nested(2, address, p2m)).without(179).with(165, 160, 8);
+        board.stream(DEVICE, ste.words());
+        arrivesAt(0xe_7654_3000L, 0x3000_0000L, READ);
+    }
+
+    @Test
     void narrowTablesExecuteWhatIsReadable() {
         on(SmmuFeatures.aem());
         TableWriter table = table(Granule.KIB_4, 32, false);
