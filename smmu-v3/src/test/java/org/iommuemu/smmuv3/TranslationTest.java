@@ -281,6 +281,45 @@ class TranslationTest {
         arrivesAt(PAGE, IOVA, READ);
     }
 
+    @ParameterizedTest
+    @CsvSource({
+        // granule, S2TG, level, {S2SL0_2, S2SL0}, bits, S2DS
+        "KIB_4, 0, -1, 4, 52, true",
+        "KIB_4, 0, 0, 2, 49, true",
+        "KIB_16, 2, 0, 3, 52, true",
+        "KIB_64, 1, 1, 2, 52, false",
+        "KIB_4, 0, 3, 3, 21, false",
+        "KIB_4, 0, 3, 3, 16, false",
+        "KIB_64, 1, 3, 0, 17, false",
+    })
+    void stage2OfAnySizeReachesAddressesOf52Bits(Granule granule, int tg, int level, int sl0, int bits, boolean ds) {
+        on(SmmuFeatures.smmuv3_3());
+        int outputBits = ds || granule == Granule.KIB_64 ? 52 : 48;
+        TableWriter p2m = new TableWriter(
+                board.memory,
+                board.allocator,
+                new TableWriter.Geometry(granule, level, bits, outputBits),
+                new TableWriter.Options(true, ds, false, 0),
+                (input, size) -> {});
+        long last = (1L << bits) - granule.bytes();
+        long page = (1L << outputBits) - 2 * granule.bytes();
+        p2m.map(last, page, granule.bytes(), Descriptor.STAGE2_RAM & (ds ? ~(3L << Descriptor.SH_SHIFT) : -1));
+        Structure ste = new Structure(TestBoard.stage2(3, p2m))
+                .with(165, 160, 64 - bits)
+                .with(167, 166, sl0 & 3)
+                .with(173, 172, 2)
+                .with(175, 174, tg)
+                .with(178, 176, 6)
+                .with(194, 194, sl0 >> 2)
+                .with(195, 195, ds ? 1 : 0);
+        board.stream(DEVICE, ste.words());
+        arrivesAt(page + 0xabc, last + 0xabc, READ);
+        assertEquals(ds ? 2 : 3, Translation.shareability(translate(last, READ)), "STE.S2SH0 where there is no other");
+        if (bits < 52) {
+            faults(F_TRANSLATION, CLASS_IN, 1L << bits, 1L << bits, READ);
+        }
+    }
+
     // Substreams
 
     @Test
