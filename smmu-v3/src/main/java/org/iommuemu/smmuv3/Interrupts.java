@@ -15,7 +15,7 @@ final class Interrupts {
     private final RegisterFile registers;
     private final Bus bus;
     private final Smmu.Wires wires;
-    private Runnable event = () -> {};
+    private Runnable wakeUp = () -> {};
 
     Interrupts(SmmuFeatures features, RegisterFile registers, Bus bus, Smmu.Wires wires) {
         this.features = features;
@@ -25,13 +25,13 @@ final class Interrupts {
     }
 
     /** Where WFE wake-up events go. */
-    void onEvent(Runnable wakesUp) {
-        event = wakesUp;
+    void onWakeUp(Runnable wakesUp) {
+        wakeUp = wakesUp;
     }
 
     /** Wakes PEs that wait for an event (4.1.2, 4.7.3). */
     void sendEvent() {
-        event.run();
+        wakeUp.run();
     }
 
     /** The Event queue became non-empty. */
