@@ -29,6 +29,7 @@ final class AtsInterface implements TranslationService {
     private final PageRequestQueue pageRequests;
     private final Invalidations ports;
     private final Latency timeout;
+    private final Monitored monitored;
     private final Map<Integer, Endpoint> endpoints = new ConcurrentHashMap<>();
 
     /** @param timeout how long an endpoint has to complete an invalidation (3.9.1.4) */
@@ -39,7 +40,8 @@ final class AtsInterface implements TranslationService {
             EventQueue events,
             PageRequestQueue pageRequests,
             Invalidations ports,
-            Latency timeout) {
+            Latency timeout,
+            Monitored monitored) {
         this.features = features;
         this.registers = registers;
         this.procedure = procedure;
@@ -47,6 +49,7 @@ final class AtsInterface implements TranslationService {
         this.pageRequests = pageRequests;
         this.ports = ports;
         this.timeout = timeout;
+        this.monitored = monitored;
     }
 
     @Override
@@ -67,6 +70,8 @@ final class AtsInterface implements TranslationService {
 
     @Override
     public Completion request(int streamId, int substreamId, long address, int access) {
+        monitored.count(MonitorEvent.TRANSACTION, streamId);
+        monitored.count(MonitorEvent.ATS_TRANSLATION_REQUEST, streamId);
         boolean pasid = features.ssidSize() > 0 && substreamId != Translator.NO_SUBSTREAM;
         // Without a PASID there is no Priv and no Exe (13.7.1).
         int asked = pasid ? access : access & Access.WRITE;
@@ -182,6 +187,7 @@ final class AtsInterface implements TranslationService {
 
     @Override
     public long translated(int streamId, int substreamId, long address, int access) {
+        monitored.count(MonitorEvent.ATS_TRANSLATED_TRANSACTION, streamId);
         boolean pasid = features.has(SmmuFeature.PASIDTT) && substreamId != Translator.NO_SUBSTREAM;
         Transaction transaction = new Transaction(
                 streamId,

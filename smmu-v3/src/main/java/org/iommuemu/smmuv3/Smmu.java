@@ -53,6 +53,7 @@ public final class Smmu implements Translator, AutoCloseable {
     private final List<BusDevice> optionalPages = new ArrayList<>();
 
     private final Invalidations ports = new Invalidations();
+    private final Monitored monitored = new Monitored();
     private final TranslationProcedure procedure;
     /** Null without ATS. */
     private final AtsInterface ats;
@@ -91,10 +92,11 @@ public final class Smmu implements Translator, AutoCloseable {
         interrupts = new Interrupts(features, registers, bus, wires);
         ConfigurationCache configurations = new ConfigurationCache();
         TranslationCaches tlbs = new TranslationCaches(features.tlb());
-        StreamTable streamTable = new StreamTable(name, features, registers, memory, tlbs, misuse);
+        StreamTable streamTable = new StreamTable(name, features, registers, memory, tlbs, misuse, monitored);
         EventQueue events = new EventQueue(features, registers, memory, interrupts);
         stalls = new Stalls(name, features, registers, events, misuse);
-        procedure = new TranslationProcedure(features, registers, streamTable, configurations, events, stalls);
+        procedure =
+                new TranslationProcedure(features, registers, streamTable, configurations, events, stalls, monitored);
         stalls.connect(procedure::translate);
         Commands commands =
                 new Commands(features, registers, configurations, tlbs, ports, interrupts, procedure, stalls);
@@ -127,7 +129,14 @@ public final class Smmu implements Translator, AutoCloseable {
             PageRequestQueue pageRequests =
                     new PageRequestQueue(features, registers, memory, interrupts, streamTable, events);
             ats = new AtsInterface(
-                    features, registers, procedure, events, pageRequests, ports, timing.invalidationTimeout());
+                    features,
+                    registers,
+                    procedure,
+                    events,
+                    pageRequests,
+                    ports,
+                    timing.invalidationTimeout(),
+                    monitored);
             commands.connect(ats);
         } else {
             ats = null;
@@ -326,6 +335,11 @@ public final class Smmu implements Translator, AutoCloseable {
     @Override
     public void awaitResumption(long stalled) throws InterruptedException {
         stalls.await(stalled);
+    }
+
+    /** A counter group counts what happens here from now on. To be called before the masters start. */
+    public void monitor(PerformanceMonitors group) {
+        monitored.by(group);
     }
 
     /** Where WFE wake-up events go, which CMD_SYNC and Command queues that are not full any more send (4.1.2, 4.7.3). */

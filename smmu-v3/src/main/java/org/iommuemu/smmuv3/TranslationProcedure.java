@@ -15,6 +15,7 @@ final class TranslationProcedure {
     private final ConfigurationCache configurations;
     private final EventQueue events;
     private final Stalls stalls;
+    private final Monitored monitored;
 
     TranslationProcedure(
             SmmuFeatures features,
@@ -22,13 +23,15 @@ final class TranslationProcedure {
             StreamTable streamTable,
             ConfigurationCache configurations,
             EventQueue events,
-            Stalls stalls) {
+            Stalls stalls,
+            Monitored monitored) {
         this.features = features;
         this.registers = registers;
         this.streamTable = streamTable;
         this.configurations = configurations;
         this.events = events;
         this.stalls = stalls;
+        this.monitored = monitored;
     }
 
     // Accesses
@@ -50,6 +53,7 @@ final class TranslationProcedure {
 
         @Override
         public long translate(long address, int access) {
+            monitored.count(MonitorEvent.TRANSACTION, streamId);
             ConfigurationCache.Entry last = entry;
             if (last != null && last.isCurrent()) {
                 long cached = last.lookUp(address, access);
@@ -59,12 +63,17 @@ final class TranslationProcedure {
             } else {
                 entry = configurations.lookUp(streamId, substreamId);
             }
-            return TranslationProcedure.this.translate(streamId, substreamId, address, access);
+            return lookUpAndWalk(streamId, substreamId, address, access);
         }
     }
 
     /** See {@link Translator#translate}. Takes a lock only to record an event. */
     long translate(int streamId, int substreamId, long address, int access) {
+        monitored.count(MonitorEvent.TRANSACTION, streamId);
+        return lookUpAndWalk(streamId, substreamId, address, access);
+    }
+
+    private long lookUpAndWalk(int streamId, int substreamId, long address, int access) {
         ConfigurationCache.Entry entry = configurations.lookUp(streamId, substreamId);
         if (entry != null) {
             long cached = entry.lookUp(address, access);
@@ -97,6 +106,7 @@ final class TranslationProcedure {
         if (!Registers.SMMUEN.isSet(registers.get(Registers.CR0))) {
             return null;
         }
+        monitored.count(MonitorEvent.CONFIGURATION_CACHE_MISS, transaction.streamId());
         Configuration configuration = streamTable.configure(transaction);
         ConfigurationCache.Entry entry =
                 configurations.entry(transaction.streamId(), transaction.substreamId(), generation, configuration);
@@ -143,6 +153,7 @@ final class TranslationProcedure {
         if (refused != null) {
             return answer(refused, transaction.as(arrived));
         }
+        monitored.count(MonitorEvent.TLB_MISS, transaction.streamId());
         long epoch = context.tlb().epoch();
         TableWalk table = context.table(input);
         long stage2Epoch = table.stage2Epoch();
@@ -284,7 +295,7 @@ final class TranslationProcedure {
         StreamTable.Located located = streamTable.locate(transaction);
         return located.fault() != null
                 ? located.fault()
-                : streamTable.stage2Alone(located.ste(), located.ste().overrides(features));
+                : streamTable.stage2Alone(transaction.streamId(), located.ste());
     }
 
     /** All permissions, as nothing restricts them. */

@@ -7,9 +7,12 @@ import static org.junit.jupiter.api.Assertions.assertTrue;
 import java.util.ArrayList;
 import java.util.List;
 import org.iommuemu.mmio.Bus;
+import org.iommuemu.mmio.DmaPort;
 import org.iommuemu.mmio.InterruptController;
 import org.iommuemu.mmio.MsiFrame;
 import org.iommuemu.mmio.PhysicalMemory;
+import org.iommuemu.mmio.Translator;
+import org.iommuemu.pagetables.TableWriter;
 import org.junit.jupiter.api.Test;
 import org.junit.jupiter.params.ParameterizedTest;
 import org.junit.jupiter.params.provider.CsvSource;
@@ -250,5 +253,41 @@ class PerformanceMonitorsTest {
         assertThrows(
                 IllegalArgumentException.class,
                 () -> new PerformanceMonitors.Shape(counters, bits, sidBits, false, false, false, false));
+    }
+
+    // Watching an SMMU
+
+    @Test
+    void smmuTellsWhatItDoes() {
+        TestBoard board = new TestBoard().enabled();
+        TableWriter table = board.stage1Table();
+        long frame = board.allocate(0x2000);
+        table.map(0x1000, frame, 0x2000, TestBoard.STAGE1_RW);
+        long[] ste = TestBoard.stage1(0, board.newCd(5, table.root()));
+        ste[1] = 1 << 28; // EATS
+        board.stream(7, ste);
+        attach(PerformanceMonitors.Shape.USUAL);
+        board.smmu.monitor(group);
+        for (MonitorEvent event : MonitorEvent.values()) {
+            counts(event.ordinal(), event);
+        }
+
+        DmaPort port = board.port(7);
+        port.read(0x1000, new byte[4], 0, 4);
+        assertCounted(1, 1, 1, 4, 2, 0, 0);
+        port.read(0x1000, new byte[4], 0, 4);
+        assertCounted(1, 1, 1, 4, 2, 0, 0); // The port's own TLB answered.
+        board.port(7).read(0x1004, new byte[4], 0, 4);
+        assertCounted(2, 1, 1, 4, 2, 0, 0);
+        port.read(0x2000, new byte[4], 0, 4);
+        assertCounted(3, 2, 1, 8, 2, 0, 0);
+        board.smmu.ats().translated(7, Translator.NO_SUBSTREAM, frame, 0);
+        assertCounted(3, 2, 1, 8, 2, 0, 1);
+    }
+
+    private void assertCounted(int... expected) {
+        for (int i = 0; i < expected.length; i++) {
+            assertEquals(expected[i], counter(i + 1), MonitorEvent.values()[i + 1]::toString);
+        }
     }
 }

@@ -441,6 +441,62 @@ class TranslationTest {
         stage1Fault(F_TRANSLATION, IOVA, READ);
     }
 
+    @ParameterizedTest
+    @CsvSource({
+        // what stage 2 is asked for, how it fails, event
+        "CD, unmapped, 0x10",
+        "CD, beyond S2PS, 0x11",
+        "CD, not accessed, 0x12",
+        "CD, not readable, 0x13",
+        "CD, no table, 0x0b",
+        "TT, unmapped, 0x10",
+        "TT, beyond S2PS, 0x11",
+        "TT, not accessed, 0x12",
+        "TT, not readable, 0x13",
+        "TT, no table, 0x0b",
+        "IN, unmapped, 0x10",
+        "IN, beyond S2PS, 0x11",
+        "IN, not accessed, 0x12",
+        "IN, not readable, 0x13",
+        "IN, no table, 0x0b",
+    })
+    void stage2FaultsForWhateverStage1Needs(String needed, String failure, String type) {
+        TableWriter p2m = board.stage2Table();
+        TableWriter table = board.stage1Table();
+        long cdIpa = 0x10_0000_0000L;
+        long output = 0x14_0000_0000L;
+        table.map(IOVA, output, 4096, TestBoard.STAGE1_RW);
+        long cd = board.newCd(5, table.root());
+        p2m.map(cdIpa, cd, 4096, Descriptor.STAGE2_RAM);
+        for (long page = TestBoard.RAM; page < cd; page += 4096) {
+            p2m.map(page, page, 4096, Descriptor.STAGE2_RAM);
+        }
+        p2m.map(output, PAGE, 4096, Descriptor.STAGE2_RAM);
+        Structure ste = new Structure(TestBoard.nested(1, cdIpa, p2m)).with(178, 176, 2); // S2PS: 40 bits
+        board.stream(DEVICE, ste.words());
+        int faultClass = needed.equals("CD") ? CLASS_CD : needed.equals("TT") ? CLASS_TT : CLASS_IN;
+        long ipa = new long[] {cdIpa, table.root(), output}[faultClass];
+        if (!failure.equals("no table")) {
+            p2m.unmap(ipa, 4096);
+        }
+        long expected = ipa;
+        switch (failure) {
+            case "beyond S2PS" -> p2m.map(ipa, 1L << 40, 4096, Descriptor.STAGE2_RAM);
+            case "not accessed" -> p2m.map(ipa, PAGE, 4096, Descriptor.STAGE2_RAM & ~Descriptor.AF);
+            case "not readable" -> p2m.map(ipa, PAGE, 4096, Descriptor.STAGE2_RAM & ~Descriptor.S2_READ);
+            case "no table" -> {
+                board.bus.write64(p2m.root() + (ipa >>> 30) * 8, 0x1000 | 3);
+                expected = 0x1000 + (ipa >>> 21 & 0x1ff) * 8; // FetchAddr instead of the IPA
+            }
+            default -> {}
+        }
+        faults(Integer.decode(type), faultClass, expected, IOVA, READ);
+        // STE.S2R silences Translation-related faults only.
+        board.stream(DEVICE, ste.without(186).words());
+        assertFalse(Translation.translated(translate(IOVA, READ)));
+        assertEquals(failure.equals("no table") ? 1 : 0, board.events().size());
+    }
+
     // VMSAv8-32
 
     @Test
