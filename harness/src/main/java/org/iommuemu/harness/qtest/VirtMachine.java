@@ -4,6 +4,7 @@ import static org.iommuemu.smmuv3.SmmuFeature.ASID16;
 import static org.iommuemu.smmuv3.SmmuFeature.S1P;
 import static org.iommuemu.smmuv3.SmmuFeature.S2P;
 import static org.iommuemu.smmuv3.SmmuFeature.VMID16;
+import static org.iommuemu.smmuv3.SmmuFeature.XNX;
 
 import java.util.ArrayList;
 import java.util.List;
@@ -139,8 +140,8 @@ public final class VirtMachine {
         SmmuFeatures.Builder stage1 = SmmuFeatures.qemuVirt().toBuilder();
         return switch (stages) {
             case STAGE_1 -> stage1.build();
-            case STAGE_2 -> stage1.without(S1P, ASID16).with(S2P, VMID16).build();
-            case NESTED -> stage1.with(S2P, VMID16).build();
+            case STAGE_2 -> stage1.without(S1P, ASID16).with(S2P, VMID16, XNX).build();
+            case NESTED -> stage1.with(S2P, VMID16, XNX).build();
         };
     }
 
