@@ -1,7 +1,6 @@
 package org.iommuemu.harness.cli;
 
 import java.util.concurrent.Callable;
-import org.iommuemu.harness.qtest.Launch;
 import org.iommuemu.harness.qtest.LaunchBuilder;
 import org.iommuemu.harness.qtest.MachineException;
 import picocli.CommandLine.Command;
@@ -11,7 +10,7 @@ import picocli.CommandLine.Spec;
 
 /** {@code iommu-emu serve}. */
 @Command(
-        name = "serve",
+        name = ServeCommand.NAME,
         description = {
             "A machine for programs in other processes, which speak QEMU's qtest protocol: with the memory map of QEMU's "
                     + "virt machine, an SMMUv3 and 1 GiB of RAM. See docs/qtest.md.",
@@ -21,6 +20,8 @@ import picocli.CommandLine.Spec;
         version = Main.VERSION,
         mixinStandardHelpOptions = true)
 final class ServeCommand implements Callable<Integer> {
+    static final String NAME = "serve";
+
     @Spec
     private CommandSpec spec;
 
@@ -30,11 +31,10 @@ final class ServeCommand implements Callable<Integer> {
     @Override
     public Integer call() throws InterruptedException {
         try {
-            Launch launch = options.launch(LaunchBuilder.withSmmu());
-            Serving.serve(launch);
+            Serving.serve(options.launch(LaunchBuilder.withSmmu()));
             return 0;
         } catch (MachineException e) {
-            spec.commandLine().getErr().println("iommu-emu serve: " + e.getMessage());
+            spec.commandLine().getErr().println("iommu-emu: " + e.getMessage());
             return Main.BAD_INPUT;
         }
     }
