@@ -533,6 +533,9 @@ public final class TableWalk {
         if (WalkResult.isFault(second)) {
             return second;
         }
+        if (next.tlb != null && Translation.log2Size(second) < Translation.log2Size(result)) {
+            next.tlb.cut(Translation.log2Size(result));
+        }
         long both = MemoryAttributes.combine(result, second) & ~RESULT_ADDRESS;
         long usual = (long) USUAL_BOTH.getOpaque(this);
         if (both == usual) {
