@@ -47,28 +47,6 @@ sealed interface Configuration permits Configuration.Abort, Configuration.Bypass
             Overrides overrides)
             implements Configuration {
 
-        /** Stage 2 alone. */
-        static Context stage2(StreamTableEntry ste, Tlb tlb, TableWalk walk, Fault.Model faults, Overrides overrides) {
-            boolean plain = overrides.leaveTablesAlone() && !ste.s2Fwb();
-            return new Context(
-                    ste,
-                    false,
-                    tlb,
-                    ste.s2Vmid(),
-                    0,
-                    walk,
-                    null,
-                    walk,
-                    false,
-                    false,
-                    false,
-                    null,
-                    0,
-                    plain,
-                    faults,
-                    overrides);
-        }
-
         /** The table for a canonical address; null if its walks are disabled (CD.EPD0, EPD1). */
         TableWalk table(long input) {
             return isUpper(input) ? upper : lower;
