@@ -86,7 +86,7 @@ sealed interface Configuration permits Configuration.Abort, Configuration.Bypass
     record NarrowRanges(int t0Sz, int t1Sz) {
         /** Of an address in no range, or of more than 32 bits, it does not matter: the table does not have it, either. */
         boolean isUpper(long address) {
-            return t1Sz == 0 ? t0Sz != 0 && address >>> 32 - t0Sz != 0 : address >>> 32 - t1Sz == (1L << t1Sz) - 1;
+            return t1Sz == 0 ? address >>> 32 - t0Sz != 0 : address >>> 32 - t1Sz == (1L << t1Sz) - 1;
         }
     }
 }
