@@ -43,7 +43,7 @@ public final class TableWalk {
     private static final int FOR_TABLE = 1 << 8;
     /**
      * Beside the bits of {@link Access}: the walk only looks. Hardware update, where it is on, changes no descriptor, and
-     * faults and permissions are as if it had.
+     * faults and permissions are as if it had. Goes with {@link Tlb#NO_EPOCH}: what it finds must not be cached.
      */
     public static final int NO_UPDATE = 1 << 9;
     /** Beside the bits of {@link Access}: of two stages the first only, though its tables are read through the second. */
@@ -580,7 +580,7 @@ public final class TableWalk {
             return cached;
         }
         long result = walk(ipa, access);
-        if (!WalkResult.isFault(result) && (access & NO_UPDATE) == 0) {
+        if (!WalkResult.isFault(result)) {
             tlb.fill(space, 0, ipa, result, epoch);
         }
         return result;

@@ -74,7 +74,7 @@ final class SteIllegal {
 
     private String stage2() {
         boolean aa64 = ste.s2Aa64();
-        if (!aa64 && features.has(SmmuFeature.FWB) && ste.s2Fwb()) {
+        if (!aa64 && ste.s2Fwb(features)) {
             return "S2FWB == 1 with VMSAv8-32";
         }
         if (ste.s2S() && features.stallModel() == SmmuFeatures.StallModel.TERMINATE) {

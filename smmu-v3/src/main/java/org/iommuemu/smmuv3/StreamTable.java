@@ -171,7 +171,23 @@ final class StreamTable {
 
     private Configuration.Context stage2Alone(StreamTableEntry ste, TableWalk stage2, Overrides overrides) {
         Fault.Model faults = new Fault.Model(true, true, false, ste.s2R(), ste.s2S(), ste.mev());
-        return Configuration.Context.stage2(ste, tlbs.stage2(), stage2, faults, overrides);
+        return new Configuration.Context(
+                ste,
+                false,
+                tlbs.stage2(),
+                ste.s2Vmid(),
+                0,
+                stage2,
+                null,
+                stage2,
+                false,
+                false,
+                false,
+                null,
+                0,
+                overrides.leaveTablesAlone() && !ste.s2Fwb(features),
+                faults,
+                overrides);
     }
 
     private Configuration withoutStage1(StreamTableEntry ste, TableWalk stage2, Overrides overrides) {
