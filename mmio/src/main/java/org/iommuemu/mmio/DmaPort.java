@@ -36,13 +36,17 @@ public final class DmaPort {
     // address, bit 0 if reads went through it and bit 1 if writes did. Only the owner of the port touches them.
     private static final long READ = 1;
     private static final long WRITE = 2;
+    /** From {@link Translator.Stream#lookUp}. */
+    private static final long NONE = 0;
+
     private static final long[] NOTHING = new long[2 * 64];
 
     private final Bus bus;
     /** Null for a master that is wired straight to the bus. */
-    private final Translator.Stream stream;
+    private final Translator translator;
 
     private final int streamId;
+    private final int substreamId;
     private final int attributes;
     private final Invalidations invalidations;
     private final TlbGeometry geometry;
@@ -68,6 +72,9 @@ public final class DmaPort {
 
     /** Whether an entry comes from a block larger than a page. */
     private boolean blocks;
+
+    /** The unit's configuration of the stream, when it was last asked; null for none. */
+    private Translator.Stream stream;
 
     private DmaThread thread;
 
@@ -124,8 +131,9 @@ public final class DmaPort {
     public DmaPort(
             Bus bus, Translator translator, int streamId, int substreamId, int attributes, TlbGeometry microTlb) {
         this.bus = bus;
-        stream = translator == null ? null : translator.stream(streamId, substreamId);
+        this.translator = translator;
         this.streamId = streamId;
+        this.substreamId = substreamId;
         this.attributes = attributes & ~Access.WRITE;
         geometry = microTlb;
         span = 2 * microTlb.ways();
@@ -182,7 +190,9 @@ public final class DmaPort {
             catchUp();
         }
         if (!caches) {
-            return miss(address, write);
+            int access = write ? attributes | Access.WRITE : attributes;
+            long cached = stream == null ? NONE : stream.lookUp(address, access);
+            return cached != NONE ? cached : ask(address, access);
         }
         int entry = set(address) << strideShift;
         long right = write ? WRITE : READ;
@@ -211,10 +221,21 @@ public final class DmaPort {
     }
 
     private long miss(long address, boolean write) {
-        if (stream != null) {
-            return stream.translate(address, attributes | (write ? Access.WRITE : 0));
+        int access = write ? attributes | Access.WRITE : attributes;
+        long cached = stream == null ? NONE : stream.lookUp(address, access);
+        return cached != NONE ? cached : ask(address, access);
+    }
+
+    /** Asks the unit, which fetches what is missing, and keeps the configuration that it has then. */
+    private long ask(long address, int access) {
+        if (translator == null) {
+            return address >>> PhysicalMemory.ADDRESS_BITS == 0 ? Translation.identity(address) : Translation.ABORT;
         }
-        return address >>> PhysicalMemory.ADDRESS_BITS == 0 ? Translation.identity(address) : Translation.ABORT;
+        long translation = translator.translate(streamId, substreamId, address, access);
+        if (stream == null || !stream.isCurrent()) {
+            stream = translator.stream(streamId, substreamId);
+        }
+        return translation;
     }
 
     private long missAndFill(long address, boolean write) {
@@ -295,7 +316,7 @@ public final class DmaPort {
         for (int done = 0, part; done < length; done += part) {
             long at = address + done;
             part = Math.min(length - done, PAGE - (int) (at & PAGE - 1));
-            long translation = stream == null ? Translation.identity(at) : translate(at, write);
+            long translation = translator == null ? Translation.identity(at) : translate(at, write);
             if (translation == Translation.RAZ_WI) {
                 response = Response.RAZ_WI;
                 if (!write) {
@@ -304,7 +325,7 @@ public final class DmaPort {
             } else if (!Translation.translated(translation)) {
                 return Response.ABORT;
             } else {
-                long physical = stream == null ? at : Translation.address(translation, at);
+                long physical = translator == null ? at : Translation.address(translation, at);
                 if (!access(write, physical, bytes, offset + done, part)) {
                     return Response.BUS_ERROR;
                 }

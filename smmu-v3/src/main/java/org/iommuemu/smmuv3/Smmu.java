@@ -47,6 +47,7 @@ public final class Smmu implements Translator {
 
     private final RegisterFile registers;
     private final Invalidations ports = new Invalidations();
+    private final ConfigurationCache configurations = new ConfigurationCache();
     private final TranslationProcedure procedure;
 
     /**
@@ -62,7 +63,6 @@ public final class Smmu implements Translator {
         PhysicalMemory memory = bus.memory();
         registers = new RegisterFile(Registers.MAP, name, misuse);
         Interrupts interrupts = new Interrupts(features, registers, bus, wires);
-        ConfigurationCache configurations = new ConfigurationCache();
         TranslationCaches tlbs = new TranslationCaches(features.tlb());
         StreamTable streamTable = new StreamTable(name, features, registers, memory, tlbs, misuse);
         EventQueue events = new EventQueue(features, registers, memory, interrupts);
@@ -192,7 +192,7 @@ public final class Smmu implements Translator {
 
     @Override
     public Stream stream(int streamId, int substreamId) {
-        return procedure.stream(streamId, substreamId);
+        return configurations.lookUp(streamId, substreamId);
     }
 
     @Override

@@ -2,7 +2,6 @@ package org.iommuemu.smmuv3;
 
 import org.iommuemu.mmio.RegisterFile;
 import org.iommuemu.mmio.Translation;
-import org.iommuemu.mmio.Translator;
 import org.iommuemu.pagetables.TableWalk;
 import org.iommuemu.pagetables.Tlb;
 import org.iommuemu.pagetables.WalkResult;
@@ -28,37 +27,7 @@ final class TranslationProcedure {
         this.events = events;
     }
 
-    /** What a port asks: it keeps the configuration at hand that it used last. */
-    Translator.Stream stream(int streamId, int substreamId) {
-        return new Port(streamId, substreamId);
-    }
-
-    private final class Port implements Translator.Stream {
-        private final int streamId;
-        private final int substreamId;
-        private ConfigurationCache.Entry entry;
-
-        Port(int streamId, int substreamId) {
-            this.streamId = streamId;
-            this.substreamId = substreamId;
-        }
-
-        @Override
-        public long translate(long address, int access) {
-            ConfigurationCache.Entry last = entry;
-            if (last != null && last.isCurrent()) {
-                long cached = last.lookUp(address, access);
-                if (cached != Tlb.MISS) {
-                    return cached;
-                }
-            } else {
-                entry = configurations.lookUp(streamId, substreamId);
-            }
-            return TranslationProcedure.this.translate(streamId, substreamId, address, access);
-        }
-    }
-
-    /** See {@link Translator#translate}. Takes a lock only to record an event. */
+    /** See {@link org.iommuemu.mmio.Translator#translate}. Takes a lock only to record an event. */
     long translate(int streamId, int substreamId, long address, int access) {
         ConfigurationCache.Entry entry = configurations.lookUp(streamId, substreamId);
         if (entry != null) {
