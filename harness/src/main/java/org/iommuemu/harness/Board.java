@@ -172,6 +172,7 @@ public final class Board {
                 case SMMUV3 -> addSmmu(node, sidBits.getOrDefault(node, LEAST_SID_BITS));
                 case IPMMU_ROOT -> roots.put(node, addIpmmuRoot(node));
                 case IPMMU_CACHE -> {} // Needs its root, which may stand behind it.
+                case GRANT_DMA -> {} // Nothing on the bus: a table in RAM, and backends.
             }
         }
         for (DeviceTreeNode node : iommus) {

@@ -14,8 +14,9 @@ import org.junit.jupiter.api.Test;
 import org.junit.jupiter.api.io.TempDir;
 
 /** Checks that need a tool of the machine. Without it they are skipped and say so; in CI that is an error. */
-class ToolsTest {
-    private static void need(String tool) {
+public class ToolsTest {
+    /** Skips the test, visibly, unless the tool is on the path. */
+    public static void need(String tool) {
         boolean there = Arrays.stream(System.getenv("PATH").split(":"))
                 .anyMatch(folder -> Files.isExecutable(Path.of(folder, tool)));
         if (!there) {
@@ -24,7 +25,8 @@ class ToolsTest {
         assumeTrue(there, "there is no " + tool);
     }
 
-    private static String run(Path folder, String... command) throws IOException, InterruptedException {
+    /** Runs a command in at most a minute and returns what it says; the folder is for its output. */
+    public static String run(Path folder, String... command) throws IOException, InterruptedException {
         Path output = folder.resolve("output");
         Process process = new ProcessBuilder(command)
                 .redirectErrorStream(true)

@@ -20,8 +20,14 @@ public final class DmaPort {
         /** The unit terminated an access without telling: reads gave zeros, writes were dropped. */
         RAZ_WI,
         /** The access was translated, but nothing answers at its physical address (decode error). */
-        BUS_ERROR
+        BUS_ERROR,
+        /** The unit keeps an access until software answers: the transfer goes on with {@link DmaPort#resume}. */
+        STALLED
     }
+
+    /** A transfer that waits in the unit at its byte {@code done}. */
+    private record Stall(
+            boolean write, long address, byte[] bytes, int offset, int length, int done, Response soFar, long token) {}
 
     /** The micro-TLB, where nothing else is asked for: direct-mapped. */
     public static final TlbGeometry MICRO_TLB = TlbGeometry.of(256, 1);
@@ -77,6 +83,11 @@ public final class DmaPort {
     private Translator.Stream stream;
 
     private DmaThread thread;
+
+    /** Null if no transfer waits. */
+    private Stall stall;
+
+    private boolean waitsWhenStalled;
 
     private final Invalidations.Listener heed = new Invalidations.Listener() {
         @Override
@@ -190,7 +201,7 @@ public final class DmaPort {
             catchUp();
         }
         if (!caches) {
-            int access = write ? attributes | Access.WRITE : attributes;
+            int access = accessBits(write);
             long cached = stream == null ? NONE : stream.lookUp(address, access);
             return cached != NONE ? cached : ask(address, access);
         }
@@ -221,7 +232,7 @@ public final class DmaPort {
     }
 
     private long miss(long address, boolean write) {
-        int access = write ? attributes | Access.WRITE : attributes;
+        int access = accessBits(write);
         long cached = stream == null ? NONE : stream.lookUp(address, access);
         return cached != NONE ? cached : ask(address, access);
     }
@@ -236,6 +247,10 @@ public final class DmaPort {
             stream = translator.stream(streamId, substreamId);
         }
         return translation;
+    }
+
+    private int accessBits(boolean write) {
+        return attributes | (write ? Access.WRITE : 0);
     }
 
     private long missAndFill(long address, boolean write) {
@@ -302,39 +317,130 @@ public final class DmaPort {
         return transfer(true, address, source, offset, length);
     }
 
-    private Response transfer(boolean write, long address, byte[] bytes, int offset, int length) {
+    /**
+     * Whether transfers that stall wait, on the thread of the master, until software has answered; otherwise, as at first,
+     * they return {@link Response#STALLED}. An invalidation does not wait for a transfer that is stalled.
+     */
+    public void waitsWhenStalled(boolean waits) {
+        waitsWhenStalled = waits;
+    }
+
+    /**
+     * Goes on with the transfer that stalled: what {@link Response} it has come to now, which may be STALLED again. A port
+     * has one transfer under way; a master that has several at a time has several ports.
+     *
+     * @throws IllegalStateException if no transfer is stalled
+     */
+    public Response resume() {
+        Stall waiting = stall;
+        if (waiting == null) {
+            throw new IllegalStateException("no transfer of this port is stalled");
+        }
+        stall = null;
         beginBurst();
         try {
-            return move(write, address, bytes, offset, length);
+            long at = waiting.address + waiting.done;
+            long translation = translator.resume(waiting.token, streamId, substreamId, at, accessBits(waiting.write));
+            return move(
+                    waiting.write,
+                    waiting.address,
+                    waiting.bytes,
+                    waiting.offset,
+                    waiting.length,
+                    waiting.done,
+                    waiting.soFar,
+                    translation);
         } finally {
             endBurst();
         }
     }
 
-    private Response move(boolean write, long address, byte[] bytes, int offset, int length) {
-        Response response = Response.OK;
-        for (int done = 0, part; done < length; done += part) {
+    private Response transfer(boolean write, long address, byte[] bytes, int offset, int length) {
+        if (stall != null) {
+            throw new IllegalStateException("a transfer of this port is stalled at 0x%x".formatted(stall.address));
+        }
+        if (length == 0) {
+            return Response.OK;
+        }
+        beginBurst();
+        try {
+            return move(write, address, bytes, offset, length, 0, Response.OK, translatePage(address, write));
+        } finally {
+            endBurst();
+        }
+    }
+
+    private long translatePage(long address, boolean write) {
+        return translator == null ? Translation.identity(address) : translate(address, write);
+    }
+
+    /** @param translation of the page of byte {@code from}, where the transfer begins or goes on */
+    private Response move(
+            boolean write,
+            long address,
+            byte[] bytes,
+            int offset,
+            int length,
+            int from,
+            Response soFar,
+            long translation) {
+        Response response = soFar;
+        for (int done = from; ; ) {
             long at = address + done;
-            part = Math.min(length - done, PAGE - (int) (at & PAGE - 1));
-            long translation = translator == null ? Translation.identity(at) : translate(at, write);
-            if (translation == Translation.RAZ_WI) {
-                response = Response.RAZ_WI;
-                if (!write) {
-                    Arrays.fill(bytes, offset + done, offset + done + part, (byte) 0);
-                }
-            } else if (!Translation.translated(translation)) {
-                return Response.ABORT;
-            } else {
+            int part = Math.min(length - done, PAGE - (int) (at & PAGE - 1));
+            if (Translation.translated(translation)) {
                 long physical = translator == null ? at : Translation.address(translation, at);
                 if (!access(write, physical, bytes, offset + done, part)) {
                     return Response.BUS_ERROR;
                 }
+            } else if (Translation.isStalled(translation)) {
+                translation = waitsWhenStalled ? await(translation, at, write) : translation;
+                if (Translation.isStalled(translation)) {
+                    stall = new Stall(write, address, bytes, offset, length, done, response, translation);
+                    return Response.STALLED;
+                }
+                continue;
+            } else if (translation == Translation.RAZ_WI) {
+                response = Response.RAZ_WI;
+                if (!write) {
+                    Arrays.fill(bytes, offset + done, offset + done + part, (byte) 0);
+                }
+            } else {
+                return Response.ABORT;
             }
+            done += part;
+            if (done == length) {
+                return response;
+            }
+            translation = translatePage(address + done, write);
         }
-        return response;
     }
 
-    private boolean access(boolean write, long physical, byte[] bytes, int offset, int length) {
+    /** Waits for software's answer; still stalled if the thread was interrupted. */
+    private long await(long stalled, long address, boolean write) {
+        DmaThread waiter = invalidations == null ? null : thread;
+        long translation = stalled;
+        while (Translation.isStalled(translation)) {
+            if (waiter != null) {
+                waiter.park(); // The access has gone nowhere yet, so there is nothing that an invalidation could wait
+                // for.
+            }
+            try {
+                translator.awaitResumption(translation);
+            } catch (InterruptedException e) {
+                Thread.currentThread().interrupt();
+                return translation;
+            } finally {
+                if (waiter != null) {
+                    waiter.unpark();
+                }
+            }
+            translation = translator.resume(translation, streamId, substreamId, address, accessBits(write));
+        }
+        return translation;
+    }
+
+    boolean access(boolean write, long physical, byte[] bytes, int offset, int length) {
         DmaThread mover = invalidations == null ? null : thread;
         if (mover != null) {
             mover.startMoving();

@@ -24,7 +24,7 @@ public interface Translator {
         boolean isCurrent();
 
         /**
-         * What the unit has cached for an access; never wrong, also when no longer current.
+         * What the unit has cached for an access, and nothing when no longer current.
          *
          * @param access bits of {@link Access}
          * @return as {@link Translator#translate}; or 0, which is none, for who has to ask that
@@ -33,7 +33,7 @@ public interface Translator {
     }
 
     /**
-     * The configuration of a stream, if the unit has it at hand; else null.
+     * The configuration of a stream, if the unit has it at hand and need not see every access; else null.
      *
      * @param streamId as in {@link #translate}
      * @param substreamId as in {@link #translate}
@@ -47,5 +47,26 @@ public interface Translator {
      */
     default Invalidations invalidations() {
         return null;
+    }
+
+    /**
+     * Asks what has become of an access that stalled. Whoever makes accesses asks until there is an answer: the unit keeps
+     * the access until then.
+     *
+     * @param stalled what {@link #translate} returned, or this
+     * @return as {@link #translate}: {@link Translation#isStalled stalled} still, or again
+     */
+    default long resume(long stalled, int streamId, int substreamId, long address, int access) {
+        return translate(streamId, substreamId, address, access);
+    }
+
+    /**
+     * Waits until an access that stalled may have been answered, or a moment. The caller holds no lock of the unit.
+     *
+     * @param stalled what {@link #translate} or {@link #resume} returned
+     * @throws InterruptedException if the thread is interrupted
+     */
+    default void awaitResumption(long stalled) throws InterruptedException {
+        Thread.sleep(1);
     }
 }

@@ -2,6 +2,7 @@ package org.iommuemu.pagetables;
 
 import java.lang.invoke.MethodHandles;
 import java.lang.invoke.VarHandle;
+import java.util.function.IntConsumer;
 import org.iommuemu.mmio.Access;
 import org.iommuemu.mmio.PhysicalMemory;
 import org.iommuemu.mmio.Translation;
@@ -40,6 +41,14 @@ public final class TableWalk {
     private static final long UPDATED = 1;
     /** Beside the bits of {@link Access}: made by a unit itself, for a table or a structure. */
     private static final int FOR_TABLE = 1 << 8;
+    /**
+     * Beside the bits of {@link Access}: the walk only looks. Hardware update, where it is on, changes no descriptor, and
+     * faults and permissions are as if it had.
+     */
+    public static final int NO_UPDATE = 1 << 9;
+    /** Beside the bits of {@link Access}: of two stages the first only, though its tables are read through the second. */
+    public static final int FIRST_STAGE = 1 << 10;
+
     /** Bit 7 of a descriptor: AP[2] at stage 1, 1 if clean; S2AP[1] at stage 2, 1 if dirty. */
     private static final long DIRTY_BIT = 1L << 7;
     /** In {@link #types}: the shareability is the descriptor's. */
@@ -56,6 +65,8 @@ public final class TableWalk {
     private final TableWalk next;
     private final Tlb tlb;
     private final int space;
+    /** Hears of reads of descriptors; null if nobody does. */
+    private final IntConsumer reads;
 
     /** The RAM around the first table, where others mostly are, too. Set once, without order: it never is a wrong one. */
     private PhysicalMemory.Window home;
@@ -124,9 +135,10 @@ public final class TableWalk {
         next = builder.next;
         tlb = builder.tlb;
         space = builder.space;
+        reads = builder.reads;
         bigEndian = builder.bigEndian;
         inputBits = builder.inputBits;
-        flip = builder.upper ? -1 : 0;
+        flip = !builder.upper ? 0 : builder.aarch32 ? 0xffff_ffffL : -1;
         pageShift = granule.shift();
         levelBits = granule.levelBits();
         levelMask = (1L << levelBits) - 1 << 3;
@@ -134,7 +146,8 @@ public final class TableWalk {
         startMask = (1L << inputBits - startShift) - 1 << 3;
         boolean ds = builder.ds && granule != Granule.KIB_64;
         AddressFormat format = AddressFormat.of(granule, granule == Granule.KIB_64 ? builder.lpa : ds);
-        low = format.low() & (1L << builder.addressBits) - 1;
+        long lost = builder.outputBits > builder.busBits ? (1L << builder.outputBits) - (1L << builder.busBits) : 0;
+        low = format.low() & (1L << builder.addressBits) - 1 & ~lost;
         high = format.high();
         highShift = format.highShift();
         blocks = format.blocks();
@@ -142,7 +155,7 @@ public final class TableWalk {
         // A table is aligned to its size, and with addresses of 52 bits to 64 bytes at least; lower bits are not part
         // of the address (D8.2.5).
         int tableBits = inputBits - startShift + 3;
-        base = builder.base & -1L << (builder.outputBits > 48 || ds ? Math.max(tableBits, 6) : tableBits);
+        base = builder.base & ~lost & -1L << (builder.outputBits > 48 || ds ? Math.max(tableBits, 6) : tableBits);
         baseTooLarge = (base & beyond) != 0;
         tableSecurity = builder.nonSecureOnly ? Descriptor.NS_TABLE : 0;
         leafSecurity = builder.nonSecureOnly ? Descriptor.NS : 0;
@@ -160,9 +173,9 @@ public final class TableWalk {
         }
         types = new long[builder.stage2 ? 16 : 8];
         for (int i = 0; i < types.length; i++) {
-            int attributes = builder.stage2 ? stage2Attributes(i) : (int) (builder.mair >>> 8 * i) & 0xff;
-            boolean ofDescriptor = !isUncached(attributes) && !ds;
-            types[i] = translation(0, 0, attributes, builder.shareability)
+            int attributes = builder.stage2 ? builder.stage2Attributes(i) : (int) (builder.mair >>> 8 * i) & 0xff;
+            boolean ofDescriptor = !MemoryAttributes.isUncached(attributes) && !ds;
+            types[i] = MemoryAttributes.translation(0, 0, attributes, builder.shareability)
                     | (ofDescriptor ? SHAREABILITY_OF_DESCRIPTOR : 0);
         }
         protectedTableWalk = builder.protectedTableWalk;
@@ -190,15 +203,21 @@ public final class TableWalk {
         private boolean ds;
         private int shareability;
         private int addressBits = PhysicalMemory.ADDRESS_BITS;
+        private int busBits = PhysicalMemory.ADDRESS_BITS;
         private boolean contiguous = true;
         private boolean accessFlagUpdate;
         private boolean dirtyState;
         private boolean xnx;
+        private boolean aarch32;
+        private boolean uwxn;
+        private boolean unprivileged = true;
+        private boolean forceWriteBack;
         private boolean protectedTableWalk;
         private long mair;
         private TableWalk next;
         private Tlb tlb;
         private int space;
+        private IntConsumer reads;
 
         private Builder(
                 PhysicalMemory memory, boolean stage2, Granule granule, long base, int inputBits, int outputBits) {
@@ -260,6 +279,27 @@ public final class TableWalk {
             return this;
         }
 
+        /**
+         * VMSAv8-32: addresses have 32 bits, where {@link #upper} matters; what is not readable is not executable; at stage 1
+         * bit 54 is for all accesses.
+         */
+        public Builder aarch32(boolean on) {
+            aarch32 = on;
+            return this;
+        }
+
+        /** VMSAv8-32: what unprivileged accesses can write is not privileged-executable (in VMSAv8-64 it never is). */
+        public Builder uwxn(boolean on) {
+            uwxn = on;
+            return this;
+        }
+
+        /** Whether unprivileged accesses are permitted anything (they are, unless told otherwise; E0PD). */
+        public Builder unprivileged(boolean on) {
+            unprivileged = on;
+            return this;
+        }
+
         /** All descriptors must be Non-secure, each for itself (IPMMU-VMSA, stage 1). */
         public Builder nonSecureOnly(boolean on) {
             nonSecureOnly = on;
@@ -298,6 +338,15 @@ public final class TableWalk {
         }
 
         /**
+         * Where the bus has fewer address bits than the output size, the upper ones are dropped without a fault (VMSAv8-32
+         * with an SMMU_IDR5.OAS of less than 40 bits).
+         */
+        public Builder busBits(int bits) {
+            busBits = bits;
+            return this;
+        }
+
+        /**
          * Whether the Contiguous hint makes translations as large as the group (it does, unless told otherwise). Where
          * the group would be larger than the input size, the hint is ignored.
          */
@@ -324,6 +373,12 @@ public final class TableWalk {
         /** Stage 2 descriptors tell unprivileged and privileged execution apart: XN is bits 54:53 (FEAT_XNX). */
         public Builder xnx(boolean on) {
             xnx = on;
+            return this;
+        }
+
+        /** Stage 2 decides memory types, where it wants to, alone (FEAT_S2FWB). */
+        public Builder forceWriteBack(boolean on) {
+            forceWriteBack = on;
             return this;
         }
 
@@ -358,6 +413,15 @@ public final class TableWalk {
             return this;
         }
 
+        /**
+         * Who hears, after each walk, how many descriptors of this table it read. A walk that starts again, as a descriptor
+         * has changed meanwhile, and what a stage 2 fault ended are not counted.
+         */
+        public Builder counting(IntConsumer descriptors) {
+            reads = descriptors;
+            return this;
+        }
+
         /** The walk. */
         public TableWalk build() {
             return new TableWalk(this);
@@ -372,32 +436,38 @@ public final class TableWalk {
                 long all = WalkResult.UR | (writable ? WalkResult.UW : 0) | (executable ? WalkResult.UX : 0);
                 return all | all << 3;
             }
-            boolean unprivileged = (bits & 1) != 0;
+            boolean forAll = (bits & 1) != 0;
             boolean pxn = (bits & 4) != 0;
             long permissions = 0;
-            if (unprivileged) {
+            if (forAll) {
                 permissions |= WalkResult.UR | (writable ? WalkResult.UW : 0);
             }
-            if (!pan || !unprivileged) {
+            if (!pan || !forAll) {
                 permissions |= WalkResult.PR | (writable ? WalkResult.PW : 0);
             }
-            if (!uxn && !(wxn && unprivileged && writable)) {
+            if (!uxn && !(wxn && forAll && writable) && (forAll || !aarch32)) {
                 permissions |= WalkResult.UX;
             }
-            // What unprivileged software can write is never privileged-executable (D8.4.3).
-            if (!pxn && !(unprivileged && writable) && !(wxn && writable)) {
+            // What unprivileged software can write is never privileged-executable (D8.4.3); in VMSAv8-32 by UWXN only.
+            boolean neverPrivileged = aarch32 ? uxn || uwxn && forAll && writable : forAll && writable;
+            if (!pxn && !neverPrivileged && !(wxn && writable)) {
                 permissions |= WalkResult.PX;
             }
-            return permissions;
+            return unprivileged ? permissions : permissions & ~(WalkResult.UR | WalkResult.UW | WalkResult.UX);
         }
 
         /** Permissions of stage 2 by S2AP[1:0] and XN[1:0], of which XN[0] is RES0 without FEAT_XNX (bits 0 to 3). */
         private long stage2Rights(int bits) {
             int xn = bits >>> 2 & (xnx ? 3 : 2);
+            boolean executable = (bits & 1) != 0 || !aarch32;
             return ((bits & 1) != 0 ? WalkResult.UR | WalkResult.PR : 0)
                     | ((bits & 2) != 0 ? WalkResult.UW | WalkResult.PW : 0)
-                    | (xn <= 1 ? WalkResult.UX : 0)
-                    | (xn == 0 || xn == 3 ? WalkResult.PX : 0);
+                    | (executable && xn <= 1 ? WalkResult.UX : 0)
+                    | (executable && (xn == 0 || xn == 3) ? WalkResult.PX : 0);
+        }
+
+        private int stage2Attributes(int memAttr) {
+            return forceWriteBack ? MemoryAttributes.ofForcingStage2(memAttr) : MemoryAttributes.ofStage2(memAttr);
         }
     }
 
@@ -435,7 +505,7 @@ public final class TableWalk {
      * checked here; a permission fault of a stage has no other effect.
      *
      * @param input address with all 64 bits; a top byte to be ignored has been made to agree with the rest
-     * @param access bits of {@link Access}
+     * @param access bits of {@link Access}, {@link #NO_UPDATE}, {@link #FIRST_STAGE}
      * @return bits of {@link WalkResult}
      */
     public long walk(long input, int access) {
@@ -453,14 +523,20 @@ public final class TableWalk {
         do {
             result = descend(input, access, stage2Epoch);
         } while (result == RETRY);
-        if (next == null || WalkResult.isFault(result)) {
+        if (reads != null) {
+            reads.accept(descriptorsRead(input, result));
+        }
+        if (next == null || WalkResult.isFault(result) || (access & FIRST_STAGE) != 0) {
             return result;
         }
         long second = next.through(Translation.address(result, input), access, stage2Epoch);
         if (WalkResult.isFault(second)) {
             return second;
         }
-        long both = combine(result, second);
+        if (next.tlb != null && Translation.log2Size(second) < Translation.log2Size(result)) {
+            next.tlb.cut(Translation.log2Size(result));
+        }
+        long both = MemoryAttributes.combine(result, second) & ~RESULT_ADDRESS;
         long usual = (long) USUAL_BOTH.getOpaque(this);
         if (both == usual) {
             return second & RESULT_ADDRESS | usual; // Not both, which has to be waited for: see usualLeaf.
@@ -469,6 +545,16 @@ public final class TableWalk {
             USUAL_BOTH.setOpaque(this, both);
         }
         return second & RESULT_ADDRESS | both;
+    }
+
+    private int descriptorsRead(long input, long result) {
+        boolean fault = WalkResult.isFault(result);
+        boolean otherStage = fault && WalkResult.isStage2(result) != (stageBit != 0);
+        if (otherStage || (input ^ flip) >>> inputBits != 0 || baseTooLarge) {
+            return 0;
+        }
+        int last = fault ? WalkResult.level(result) : WalkResult.level(result, granule);
+        return last - level(startShift) + 1;
     }
 
     /** The epoch of the TLB of the stage 2 below this table, if there are both. */
@@ -494,7 +580,7 @@ public final class TableWalk {
             return cached;
         }
         long result = walk(ipa, access);
-        if (!WalkResult.isFault(result)) {
+        if (!WalkResult.isFault(result) && (access & NO_UPDATE) == 0) {
             tlb.fill(space, 0, ipa, result, epoch);
         }
         return result;
@@ -505,7 +591,7 @@ public final class TableWalk {
     }
 
     private static boolean isDevice(long translation) {
-        return Translation.attributes(translation) >>> 4 == 0;
+        return MemoryAttributes.isDevice(Translation.attributes(translation));
     }
 
     private long descend(long input, int access, long stage2Epoch) {
@@ -525,7 +611,7 @@ public final class TableWalk {
             long address = entry;
             if (next != null) {
                 // Table walks are reads; with stage 2 they need read permission there (IHI 0070, 3.3.2).
-                long second = next.through(entry, Access.READ | FOR_TABLE, stage2Epoch);
+                long second = next.through(entry, FOR_TABLE | access & NO_UPDATE, stage2Epoch);
                 if (WalkResult.isFault(second)) {
                     return second | WalkResult.TABLE_WALK;
                 }
@@ -605,7 +691,7 @@ public final class TableWalk {
         if (!WalkResult.permits(permissions, access) || refusesDevices(access) && isDevice(type)) {
             return fault(WalkResult.Kind.PERMISSION, shift, input);
         }
-        if (accessFlagUpdate) {
+        if (accessFlagUpdate && (access & NO_UPDATE) == 0) {
             boolean write = (access & Access.WRITE) != 0;
             long updated = Descriptor.AF | (write ? writable : descriptor);
             if (updated != descriptor) {
@@ -691,61 +777,6 @@ public final class TableWalk {
 
     private int level(int shift) {
         return 3 - (shift - pageShift) / levelBits;
-    }
-
-    /** Device memory and what is cached nowhere is Outer Shareable, whatever the descriptor says (D8.6). */
-    private static long translation(long page, int log2Size, int attributes, int shareability) {
-        return Translation.of(page, log2Size, attributes, isUncached(attributes) ? 2 : shareability);
-    }
-
-    private static boolean isUncached(int attributes) {
-        return attributes >>> 4 == 0 || attributes == 0x44;
-    }
-
-    /** A stage 2 MemAttr field as a MAIR byte (Arm ARM, D8.5.5). */
-    private static int stage2Attributes(int memAttr) {
-        if (memAttr >>> 2 == 0) {
-            return (memAttr & 3) << 2;
-        }
-        return cacheability(memAttr >>> 2) << 4 | cacheability(memAttr & 3);
-    }
-
-    private static int cacheability(int encoded) {
-        return switch (encoded) {
-            case 2 -> 0xb;
-            case 3 -> 0xf;
-            default -> 0x4;
-        };
-    }
-
-    /** Both stages together, but for the address: the smaller block, the permissions of both, the weaker attributes (D8.6). */
-    private static long combine(long first, long second) {
-        int log2Size = Math.min(Translation.log2Size(first), Translation.log2Size(second));
-        int shareability = Math.max(Translation.shareability(first), Translation.shareability(second));
-        if (Translation.shareability(first) == 2 || Translation.shareability(second) == 2) {
-            shareability = 2;
-        }
-        int attributes = combineAttributes(Translation.attributes(first), Translation.attributes(second));
-        return translation(0, log2Size, attributes, shareability)
-                | first & second & WalkResult.PERMISSIONS
-                | first & WalkResult.NG;
-    }
-
-    private static int combineAttributes(int first, int second) {
-        boolean device = first >>> 4 == 0 || second >>> 4 == 0;
-        if (device) {
-            return first >>> 4 != 0 ? second : second >>> 4 != 0 ? first : Math.min(first, second);
-        }
-        return combineCacheability(first >>> 4, second >>> 4) << 4 | combineCacheability(first & 0xf, second & 0xf);
-    }
-
-    /** Non-cacheable wins over write-through over write-back; allocation and transient hints are those of stage 1. */
-    private static int combineCacheability(int first, int second) {
-        if (first == 4 || second == 4) {
-            return 4;
-        }
-        boolean writeThrough = (first & 4) == 0 || (second & 4) == 0;
-        return writeThrough ? first & ~4 : first;
     }
 
     /** @param address the input address, which is the IPA of a stage 2; of an external abort the descriptor's */

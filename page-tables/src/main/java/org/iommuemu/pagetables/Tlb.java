@@ -2,6 +2,7 @@ package org.iommuemu.pagetables;
 
 import java.lang.invoke.MethodHandles;
 import java.lang.invoke.VarHandle;
+import java.util.concurrent.atomic.AtomicInteger;
 import java.util.concurrent.atomic.AtomicLong;
 import org.iommuemu.mmio.TlbGeometry;
 import org.iommuemu.mmio.TlbReplacement;
@@ -11,9 +12,9 @@ import org.iommuemu.mmio.Translation;
  * A set-associative cache of translations for any number of threads, without locks on a hit.
  *
  * <p>An entry belongs to a space (16 bits: a VMID, or a context of the IPMMU) and, unless it is global, to an ASID (16
- * bits) of it, and covers the whole block that its table entry maps. Invalidating an address, an ASID, a space or all
- * costs the same however much is cached: an address is looked for in the sets where it can be, the others bump a
- * generation that entries were tagged with, and what is stale is reclaimed when its place is needed.
+ * bits, and {@link #ASID_SET}) of it, and covers the whole block that its table entry maps. Invalidating an address, an
+ * ASID, a space or all costs the same however much is cached: an address is looked for in the sets where it can be, the
+ * others bump a generation that entries were tagged with, and what is stale is reclaimed when its place is needed.
  *
  * <p><b>Filling against invalidating.</b> A thread takes {@link #epoch} before it walks and hands it to {@link #fill};
  * every invalidation moves the epoch on first, so a walk that an invalidation overtook is not cached. The access itself
@@ -48,6 +49,12 @@ public final class Tlb {
      */
     private static final long USED = 1L << 33;
 
+    /**
+     * Beside the bits of an ASID: it is of another set of ASIDs. Entries of an ASID answer in both sets, global ones only in
+     * that which they were made in; invalidations concern both (IHI 0070, 3.17).
+     */
+    public static final int ASID_SET = 1 << 16;
+
     // Generations, in one array: by ASID, by space, and of all.
     private static final int ASIDS = 1024;
     private static final int SPACES = 256;
@@ -65,6 +72,9 @@ public final class Tlb {
 
     /** Generations only grow, so the sum of those that concern an entry is equal only while none has changed. */
     private final int[] generations = new int[ALL + 1];
+
+    /** See {@link #largestBlockCut}. Only grows. */
+    private final AtomicInteger largestBlockCut = new AtomicInteger();
 
     /** Allocated by the first fill: a unit that nothing goes through costs nothing. */
     private volatile long[] entries;
@@ -151,7 +161,7 @@ public final class Tlb {
         long mayBeUsed = owner | USED;
         return mayBeUsed == (owner(space, asid, false) | USED)
                 ? (int) stamp == generation(space, asid, false)
-                : mayBeUsed == (owner(space, 0, true) | USED) && (int) stamp == generation(space, 0, true);
+                : mayBeUsed == (owner(space, asid, true) | USED) && (int) stamp == generation(space, asid, true);
     }
 
     /** Taken before a walk whose result is to be cached. */
@@ -207,6 +217,22 @@ public final class Tlb {
         }
     }
 
+    /**
+     * Log2 of the size of the largest stage 1 block that a stage 2 with this TLB has ever cut into smaller translations; 0
+     * if it has cut none. Who invalidates an address in such a block means all of it (Arm ARM, D8.16), after the address
+     * itself: a translation that was cut later was not cached.
+     */
+    public int largestBlockCut() {
+        return largestBlockCut.get();
+    }
+
+    /** A stage 1 block has been cut, before what came of it is cached. */
+    void cut(int log2Size) {
+        if (largestBlockCut.get() < log2Size) {
+            largestBlockCut.accumulateAndGet(log2Size, Math::max);
+        }
+    }
+
     /** Invalidates everything. */
     public void invalidateAll() {
         epoch.incrementAndGet();
@@ -255,7 +281,7 @@ public final class Tlb {
             }
             long owner = (long) LONGS.getOpaque(table, slot + 2) & ~USED;
             boolean concerned = (long) LONGS.getOpaque(table, slot + 1) == key
-                    && (asid < 0 ? (owner & 0xffff) == space : owns(owner, space, asid));
+                    && (asid < 0 || (owner & GLOBAL) != 0 ? (owner & 0xffff) == space : owns(owner, space, asid));
             if (!concerned) {
                 VarHandle.loadLoadFence();
                 if ((long) LONGS.getOpaque(table, slot) == stamp) {
@@ -357,12 +383,13 @@ public final class Tlb {
         return space * 64 + asid & ASIDS - 1;
     }
 
+    /** Bits 15:0 the space; 31:16 the ASID, or of a global entry the set of ASIDs. */
     private static long owner(int space, int asid, boolean global) {
-        return space | (global ? GLOBAL : (long) asid << 16);
+        return space | (global ? GLOBAL | asid & ASID_SET : (asid & 0xffffL) << 16);
     }
 
     private static boolean owns(long owner, int space, int asid) {
-        return owner == owner(space, asid, false) || owner == owner(space, 0, true);
+        return owner == owner(space, asid, false) || owner == owner(space, asid, true);
     }
 
     /** Never 0, as log2Size is not. */

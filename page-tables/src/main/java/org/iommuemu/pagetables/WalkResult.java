@@ -116,6 +116,11 @@ public final class WalkResult {
         return (access & Access.PRIVILEGED) != 0 ? need << 3 : need;
     }
 
+    /** A translation that no table made, with all permissions. */
+    public static long unrestricted(long translation) {
+        return translation | PERMISSIONS;
+    }
+
     /** Whether a success belongs to one ASID only. */
     public static boolean isNotGlobal(long result) {
         return (result & NG) != 0;

@@ -17,7 +17,7 @@ final class ConfigurationCache {
     private static final int LOG2_ENTRIES = 12;
     private static final int STREAMS = 1024;
     private static final int ACCESSES = (Access.WRITE | Access.PRIVILEGED | Access.INSTRUCTION | Access.SECURE) + 1;
-    private static final short[] NEEDS = allNeeds(Configuration.Overrides.NONE);
+    private static final short[] NEEDS = allNeeds(Overrides.NONE);
 
     /** How often the streams that share it were invalidated. Written under the cache's monitor. */
     private static final class Generation {
@@ -35,11 +35,15 @@ final class ConfigurationCache {
         private final int generation;
         private final Configuration configuration;
         private final Configuration.Context context;
+        /** Null if the configuration does not translate. */
         private final Tlb tlb;
+
         private final int space;
         private final int asid;
         /** Whether {@link Configuration.Context#canonical} changes addresses. */
         private final boolean tagged;
+        /** Whether {@link Configuration.Context#output} leaves translations as they are. */
+        private final boolean plain;
         /** By bits of {@link Access}: what a translation must permit, overrides applied. */
         private final short[] needs;
 
@@ -53,7 +57,9 @@ final class ConfigurationCache {
             tlb = context == null ? null : context.tlb();
             space = context == null ? 0 : context.space();
             asid = context == null ? 0 : context.asid();
-            tagged = context != null && (context.topByteIgnored0() || context.twoRanges() && context.topByteIgnored1());
+            tagged = context != null
+                    && (context.topByteIgnored0() || context.topByteIgnored1() || context.narrow() != null);
+            plain = context != null && context.plain();
             needs = context == null ? NEEDS : needs(context.overrides());
         }
 
@@ -77,7 +83,7 @@ final class ConfigurationCache {
                 return Tlb.MISS;
             }
             long found = tlb.lookUp(space, asid, tagged ? context.canonical(address) : address);
-            return (found & needs[access]) != 0 ? found : Tlb.MISS;
+            return (found & needs[access]) == 0 ? Tlb.MISS : plain ? found : context.output(found);
         }
     }
 
@@ -151,7 +157,7 @@ final class ConfigurationCache {
     }
 
     /** Most override nothing of this, and share an array. */
-    private static short[] needs(Configuration.Overrides overrides) {
+    private static short[] needs(Overrides overrides) {
         for (int access = 0; access < ACCESSES; access++) {
             if (NEEDS[access] != WalkResult.needs(overrides.apply(access))) {
                 return allNeeds(overrides);
@@ -160,7 +166,7 @@ final class ConfigurationCache {
         return NEEDS;
     }
 
-    private static short[] allNeeds(Configuration.Overrides overrides) {
+    private static short[] allNeeds(Overrides overrides) {
         short[] needs = new short[ACCESSES];
         for (int access = 0; access < ACCESSES; access++) {
             needs[access] = (short) WalkResult.needs(overrides.apply(access));
