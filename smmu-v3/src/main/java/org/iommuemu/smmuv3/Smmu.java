@@ -95,7 +95,8 @@ public final class Smmu implements Translator, AutoCloseable {
         StreamTable streamTable = new StreamTable(name, features, registers, memory, tlbs, misuse, monitored);
         EventQueue events = new EventQueue(features, registers, memory, interrupts);
         stalls = new Stalls(name, features, registers, events, misuse);
-        procedure = new TranslationProcedure(features, registers, streamTable, configurations, events, stalls, monitored);
+        procedure =
+                new TranslationProcedure(features, registers, streamTable, configurations, events, stalls, monitored);
         stalls.connect(procedure::translate);
         Commands commands =
                 new Commands(features, registers, configurations, tlbs, ports, interrupts, procedure, stalls);
@@ -128,7 +129,14 @@ public final class Smmu implements Translator, AutoCloseable {
             PageRequestQueue pageRequests =
                     new PageRequestQueue(features, registers, memory, interrupts, streamTable, events);
             ats = new AtsInterface(
-                    features, registers, procedure, events, pageRequests, ports, timing.invalidationTimeout(), monitored);
+                    features,
+                    registers,
+                    procedure,
+                    events,
+                    pageRequests,
+                    ports,
+                    timing.invalidationTimeout(),
+                    monitored);
             commands.connect(ats);
         } else {
             ats = null;
