@@ -1,5 +1,8 @@
 package org.iommuemu.pagetables;
 
+import java.lang.invoke.MethodHandles;
+import java.lang.invoke.VarHandle;
+import java.util.function.IntConsumer;
 import org.iommuemu.mmio.Access;
 import org.iommuemu.mmio.PhysicalMemory;
 import org.iommuemu.mmio.Translation;
@@ -19,6 +22,19 @@ import org.iommuemu.mmio.Translation;
  * that page dirty. Stage 1 is updated before its output passes through stage 2, whose fault does not take that back.
  */
 public final class TableWalk {
+    private static final VarHandle USUAL_LEAF;
+    private static final VarHandle USUAL_BOTH;
+
+    static {
+        try {
+            MethodHandles.Lookup lookup = MethodHandles.lookup();
+            USUAL_LEAF = lookup.findVarHandle(TableWalk.class, "usualLeaf", long.class);
+            USUAL_BOTH = lookup.findVarHandle(TableWalk.class, "usualBoth", long.class);
+        } catch (ReflectiveOperationException e) {
+            throw new ExceptionInInitializerError(e);
+        }
+    }
+
     /** Not a result: a descriptor has changed since it was read. */
     private static final long RETRY = 0;
     /** Not a result either: the descriptor is as it should be. */
@@ -37,15 +53,35 @@ public final class TableWalk {
     private static final long DIRTY_BIT = 1L << 7;
     /** In {@link #types}: the shareability is the descriptor's. */
     private static final long SHAREABILITY_OF_DESCRIPTOR = 1;
+    /** Where a result has its address. */
+    private static final long RESULT_ADDRESS = 0x000f_ffff_ffff_f000L;
+    /** Bits 54:51 and 11:2 of a leaf: all that is not its type and address. */
+    private static final long LEAF_ATTRIBUTES = 0xfL << 51 | 0xffc;
+    /** One leaf in so many may become the {@link #usualLeaf}. */
+    private static final int LEAVES_PER_CHANGE = 64;
 
     private final PhysicalMemory memory;
     private final Granule granule;
     private final TableWalk next;
     private final Tlb tlb;
     private final int space;
+    /** Hears of reads of descriptors; null if nobody does. */
+    private final IntConsumer reads;
 
     /** The RAM around the first table, where others mostly are, too. Set once, without order: it never is a wrong one. */
     private PhysicalMemory.Window home;
+
+    /**
+     * What most leaves of the last level come to: the result but for the address, and in the address's place the
+     * {@link #attributes} of descriptors that come to it, if no table above restricts them; 0 at first. The address of the
+     * next walk often depends on this one's result. A processor guesses that a comparison holds and goes on with the address
+     * alone, where it would have to wait for look-ups of rights and types that all end in the same word. Read and written
+     * without order: it is right for whoever has descriptors like these.
+     */
+    private long usualLeaf;
+
+    /** What both stages mostly come to, but for the address, for the same reason. */
+    private long usualBoth;
 
     // Where to go.
     private final long base;
@@ -53,10 +89,12 @@ public final class TableWalk {
     private final long flip;
     private final int inputBits;
     private final int startShift;
+    /** Offsets in a table, as masks: those of the first table, and of others. */
     private final long startMask;
+
     private final int pageShift;
-    private final int levelBits;
     private final long levelMask;
+    private final int levelBits;
     private final boolean bigEndian;
     // How descriptors are read: see AddressFormat.
     private final long low;
@@ -73,6 +111,9 @@ public final class TableWalk {
     private final long contiguous;
     private final long notGlobal;
     private final long hierarchy;
+    private final long attributes;
+    /** Address bits above 11 that a page leaves as they are. */
+    private final long pageOffset;
 
     // Hardware update.
     private final boolean accessFlagUpdate;
@@ -94,14 +135,15 @@ public final class TableWalk {
         next = builder.next;
         tlb = builder.tlb;
         space = builder.space;
+        reads = builder.reads;
         bigEndian = builder.bigEndian;
         inputBits = builder.inputBits;
         flip = !builder.upper ? 0 : builder.aarch32 ? 0xffff_ffffL : -1;
         pageShift = granule.shift();
         levelBits = granule.levelBits();
-        levelMask = (1L << levelBits) - 1;
+        levelMask = (1L << levelBits) - 1 << 3;
         startShift = granule.entryShift(builder.startLevel);
-        startMask = (1L << inputBits - startShift) - 1;
+        startMask = (1L << inputBits - startShift) - 1 << 3;
         boolean ds = builder.ds && granule != Granule.KIB_64;
         AddressFormat format = AddressFormat.of(granule, granule == Granule.KIB_64 ? builder.lpa : ds);
         low = format.low() & (1L << builder.addressBits) - 1;
@@ -122,7 +164,9 @@ public final class TableWalk {
         dirty = builder.stage2 ? DIRTY_BIT : 0;
         contiguous = builder.contiguous ? Descriptor.CONTIGUOUS : 0;
         notGlobal = builder.stage2 ? 0 : Descriptor.NG;
-        hierarchy = builder.stage2 || !builder.hierarchical ? 0 : 0xf;
+        hierarchy = builder.stage2 || !builder.hierarchical ? 0 : 0xfL << 59;
+        attributes = LEAF_ATTRIBUTES & ~high;
+        pageOffset = granule.bytes() - 1 & -4096;
         for (int i = 0; i < rights.length; i++) {
             rights[i] = builder.stage2 ? builder.stage2Rights(i) : builder.stage1Rights(i);
         }
@@ -171,6 +215,7 @@ public final class TableWalk {
         private TableWalk next;
         private Tlb tlb;
         private int space;
+        private IntConsumer reads;
 
         private Builder(
                 PhysicalMemory memory, boolean stage2, Granule granule, long base, int inputBits, int outputBits) {
@@ -357,6 +402,15 @@ public final class TableWalk {
             return this;
         }
 
+        /**
+         * Who hears, after each walk, how many descriptors of this table it read. A walk that starts again, as a descriptor
+         * has changed meanwhile, and what a stage 2 fault ended are not counted.
+         */
+        public Builder counting(IntConsumer descriptors) {
+            reads = descriptors;
+            return this;
+        }
+
         /** The walk. */
         public TableWalk build() {
             return new TableWalk(this);
@@ -458,11 +512,35 @@ public final class TableWalk {
         do {
             result = descend(input, access, stage2Epoch);
         } while (result == RETRY);
+        if (reads != null) {
+            reads.accept(descriptorsRead(input, result));
+        }
         if (next == null || WalkResult.isFault(result) || (access & FIRST_STAGE) != 0) {
             return result;
         }
         long second = next.through(Translation.address(result, input), access, stage2Epoch);
-        return WalkResult.isFault(second) ? second : MemoryAttributes.combine(result, second);
+        if (WalkResult.isFault(second)) {
+            return second;
+        }
+        long both = MemoryAttributes.combine(result, second) & ~RESULT_ADDRESS;
+        long usual = (long) USUAL_BOTH.getOpaque(this);
+        if (both == usual) {
+            return second & RESULT_ADDRESS | usual; // Not both, which has to be waited for: see usualLeaf.
+        }
+        if (usual == 0 || mayBeUsual(second)) {
+            USUAL_BOTH.setOpaque(this, both);
+        }
+        return second & RESULT_ADDRESS | both;
+    }
+
+    private int descriptorsRead(long input, long result) {
+        boolean fault = WalkResult.isFault(result);
+        boolean otherStage = fault && WalkResult.isStage2(result) != (stageBit != 0);
+        if (otherStage || (input ^ flip) >>> inputBits != 0 || baseTooLarge) {
+            return 0;
+        }
+        int last = fault ? WalkResult.level(result) : WalkResult.level(result, granule);
+        return last - level(startShift) + 1;
     }
 
     /** The epoch of the TLB of the stage 2 below this table, if there are both. */
@@ -512,10 +590,10 @@ public final class TableWalk {
         }
         long table = base;
         long tables = 0;
-        long index = input >>> shift & startMask;
+        long index = input >>> shift - 3 & startMask;
         PhysicalMemory.Window near = home;
         for (; ; ) {
-            long entry = table + (index << 3);
+            long entry = table + index;
             long address = entry;
             if (next != null) {
                 // Table walks are reads; with stage 2 they need read permission there (IHI 0070, 3.3.2).
@@ -534,7 +612,7 @@ public final class TableWalk {
                     return fault(WalkResult.Kind.EXTERNAL_ABORT, shift, address);
                 }
             }
-            long descriptor = stored(near == null ? memory.read64(address) : near.read64(address));
+            long descriptor = stored(near == null ? memory.read64(address) : near.read64Plain(address));
             int type = (int) descriptor & 3;
             if (type == 3 && shift != pageShift) {
                 table = address(descriptor);
@@ -546,8 +624,19 @@ public final class TableWalk {
                 }
                 tables |= descriptor;
                 shift -= levelBits;
-                index = input >>> shift & levelMask;
+                index = input >>> shift - 3 & levelMask;
             } else if (type == 3 || type == 1 && (blocks >>> shift & 1) != 0) {
+                VarHandle.acquireFence(); // Behind the reads, each of which had its address from the one before.
+                long usual = (long) USUAL_LEAF.getOpaque(this);
+                if (type == 3
+                        && (usual & RESULT_ADDRESS) == attributes(descriptor)
+                        && (tables & hierarchy) == 0
+                        && WalkResult.permits(usual, access)) {
+                    long output = address(descriptor);
+                    if ((output & beyond) == 0) {
+                        return output | (input & pageOffset | usual & ~RESULT_ADDRESS);
+                    }
+                }
                 return leaf(input, access, stage2Epoch, shift, descriptor, tables, entry, address);
             } else {
                 return fault(WalkResult.Kind.TRANSLATION, shift, input);
@@ -606,11 +695,26 @@ public final class TableWalk {
         if ((type & SHAREABILITY_OF_DESCRIPTOR) != 0) {
             type += ((descriptor >>> Descriptor.SH_SHIFT & 3) << 60) - SHAREABILITY_OF_DESCRIPTOR;
         }
-        return (output & ~offset | input & offset) & -4096
-                | type
-                | permissions
-                | (descriptor & notGlobal) << 62 - 11
-                | log2Size;
+        long rest = type | permissions | (descriptor & notGlobal) << 62 - 11 | log2Size;
+        if (shift == pageShift
+                && (descriptor & (contiguous | dbm)) == 0
+                && (descriptor & Descriptor.AF) != 0
+                && (tables & hierarchy) == 0
+                && !(protectedTableWalk && isDevice(type))
+                && (usualLeaf == 0 || mayBeUsual(output))) {
+            USUAL_LEAF.setOpaque(this, rest | attributes(descriptor));
+        }
+        return (output & ~offset | input & offset) & -4096 | rest;
+    }
+
+    /** Whether what is memorised may change for a page: for few, or threads that take turns would wait for one another. */
+    private boolean mayBeUsual(long page) {
+        return (page >>> pageShift & LEAVES_PER_CHANGE - 1) == 0;
+    }
+
+    /** What decides what a leaf comes to, but for the access and the tables above it; only bits of {@link #RESULT_ADDRESS}. */
+    private long attributes(long leaf) {
+        return Long.rotateRight(leaf & attributes, 25);
     }
 
     /** A branch that always goes one way costs less than the bits that few formats have, between two dependent loads. */
@@ -622,7 +726,7 @@ public final class TableWalk {
     /** Index into {@link #rights} of a leaf, restricted by the tables above it. */
     private int rightsIndex(long leaf, long tables) {
         int index = (int) (leaf >>> 6 & 3 | leaf >>> 51 & 0xc);
-        int above = (int) (tables >>> 59 & hierarchy);
+        int above = (int) ((tables & hierarchy) >>> 59);
         // PXNTable and XNTable to PXN and UXN; APTable[1] sets AP[2], APTable[0] clears AP[1].
         return (index | (above & 3) << 2 | above >>> 2 & 2) & ~(above >>> 2 & 1);
     }

@@ -1,5 +1,6 @@
 package org.iommuemu.smmuv3;
 
+import java.util.function.IntConsumer;
 import org.iommuemu.mmio.PhysicalMemory;
 import org.iommuemu.pagetables.Granule;
 import org.iommuemu.pagetables.TableWalk;
@@ -179,7 +180,13 @@ record ContextDescriptor(long[] words) {
     }
 
     /** The walk of a legal CD through TTB0 or TTB1; null if EPDn disables it. */
-    TableWalk walk(int n, StreamWorld world, TableWalk stage2, PhysicalMemory memory, SmmuFeatures features) {
+    TableWalk walk(
+            int n,
+            StreamWorld world,
+            TableWalk stage2,
+            PhysicalMemory memory,
+            SmmuFeatures features,
+            IntConsumer accesses) {
         if (isDisabled(n, world)) {
             return null;
         }
@@ -199,7 +206,8 @@ record ContextDescriptor(long[] words) {
                 .pan(pan() && world != StreamWorld.NS_EL2)
                 .lpa(features.oas() > 48)
                 .mair(mair())
-                .over(stage2);
+                .over(stage2)
+                .counting(accesses);
         return (ds(n, features) ? walk.ds(sh(n)) : walk).build();
     }
 }

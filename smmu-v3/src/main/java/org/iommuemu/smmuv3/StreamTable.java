@@ -1,5 +1,6 @@
 package org.iommuemu.smmuv3;
 
+import java.util.function.IntConsumer;
 import org.iommuemu.mmio.Access;
 import org.iommuemu.mmio.MisuseListener;
 import org.iommuemu.mmio.PhysicalMemory;
@@ -130,7 +131,7 @@ final class StreamTable {
     private Configuration stream(Transaction arrived, StreamTableEntry ste) {
         Overrides overrides = ste.overrides(features);
         Transaction transaction = arrived.as(overrides.apply(arrived.access()));
-        TableWalk stage2 = stage2(ste);
+        TableWalk stage2 = stage2(arrived.streamId(), ste);
         if (!ste.stage1()) {
             // A SubstreamID selects a CD; without stage 1 there is none (3.9, 7.3.9).
             return transaction.hasSubstream()
@@ -159,13 +160,13 @@ final class StreamTable {
         return stage1(transaction, ste, stage2, substream, overrides);
     }
 
-    private TableWalk stage2(StreamTableEntry ste) {
-        return ste.stage2() ? ste.stage2Walk(memory, features, tlbs.stage2()) : null;
+    private TableWalk stage2(int streamId, StreamTableEntry ste) {
+        return ste.stage2() ? ste.stage2Walk(memory, features, tlbs.stage2(), monitored.tableAccesses(streamId)) : null;
     }
 
     /** What IPAs go through that are not made by stage 1: for a legal STE with stage 2. */
-    Configuration.Context stage2Alone(StreamTableEntry ste, Overrides overrides) {
-        return stage2Alone(ste, stage2(ste), overrides);
+    Configuration.Context stage2Alone(int streamId, StreamTableEntry ste) {
+        return stage2Alone(ste, stage2(streamId, ste), ste.overrides(features));
     }
 
     private Configuration.Context stage2Alone(StreamTableEntry ste, TableWalk stage2, Overrides overrides) {
@@ -220,19 +221,25 @@ final class StreamTable {
                 return Fault.terminated(Event.fetch(Event.Type.F_VMS_FETCH, transaction, partId), ste.mev());
             }
         }
-        return context(ste, cd, world, stage2, overrides);
+        return context(transaction.streamId(), ste, cd, world, stage2, overrides);
     }
 
     private Configuration context(
-            StreamTableEntry ste, ContextDescriptor cd, StreamWorld world, TableWalk stage2, Overrides overrides) {
+            int streamId,
+            StreamTableEntry ste,
+            ContextDescriptor cd,
+            StreamWorld world,
+            TableWalk stage2,
+            Overrides overrides) {
+        IntConsumer accesses = monitored.tableAccesses(streamId);
         return new Configuration.Context(
                 ste,
                 true,
                 world == StreamWorld.NS_EL1 ? tlbs.el1() : tlbs.el2(),
                 world == StreamWorld.NS_EL1 && features.has(SmmuFeature.S2P) ? ste.s2Vmid() : 0,
                 world == StreamWorld.NS_EL2 ? 0 : cd.taggedAsid(),
-                cd.walk(0, world, stage2, memory, features),
-                cd.walk(1, world, stage2, memory, features),
+                cd.walk(0, world, stage2, memory, features, accesses),
+                cd.walk(1, world, stage2, memory, features, accesses),
                 stage2,
                 world != StreamWorld.NS_EL2,
                 cd.aa64() && cd.tbi(0),

@@ -1,5 +1,6 @@
 package org.iommuemu.smmuv3;
 
+import java.util.function.IntConsumer;
 import org.iommuemu.mmio.PhysicalMemory;
 import org.iommuemu.pagetables.Granule;
 import org.iommuemu.pagetables.TableWalk;
@@ -276,8 +277,9 @@ record StreamTableEntry(long[] words) {
      * The stage 2 walk of a legal STE.
      *
      * @param tlb of stage 2 alone, by VMID
+     * @param accesses hears of descriptors that are read; or null
      */
-    TableWalk stage2Walk(PhysicalMemory memory, SmmuFeatures features, Tlb tlb) {
+    TableWalk stage2Walk(PhysicalMemory memory, SmmuFeatures features, Tlb tlb, IntConsumer accesses) {
         TableWalk.Builder walk = TableWalk.stage2(
                         memory,
                         s2Tg(),
@@ -294,7 +296,8 @@ record StreamTableEntry(long[] words) {
                 .lpa(features.oas() > 48)
                 .forceWriteBack(features.has(SmmuFeature.FWB) && s2Fwb())
                 .protectedTableWalk(s2Ptw())
-                .cached(tlb, s2Vmid());
+                .cached(tlb, s2Vmid())
+                .counting(accesses);
         return (s2Ds(features) ? walk.ds(s2Sh0()) : walk).build();
     }
 }

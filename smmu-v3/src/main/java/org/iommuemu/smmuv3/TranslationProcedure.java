@@ -295,7 +295,7 @@ final class TranslationProcedure {
         StreamTable.Located located = streamTable.locate(transaction);
         return located.fault() != null
                 ? located.fault()
-                : streamTable.stage2Alone(located.ste(), located.ste().overrides(features));
+                : streamTable.stage2Alone(transaction.streamId(), located.ste());
     }
 
     /** All permissions, as nothing restricts them. */
