@@ -181,10 +181,10 @@ final class PlainLegality {
         if (level == 9) {
             return true;
         }
-        if (pageBits == 12 && level == -1 && r.oas() < 52
-                || pageBits == 12 && level == 0 && r.oas() < 44
+        // AArch64.S2InvalidSL()
+        if (pageBits == 12 && level == 0 && r.oas() < 44
                 || pageBits == 12 && level == 3 && !r.stt()
-                || pageBits == 14 && level == 1 && !ds && r.oas() < 42
+                || pageBits == 14 && level == 1 && r.oas() < 42
                 || pageBits == 16 && level == 1 && r.oas() < 44) {
             return true;
         }

@@ -466,9 +466,7 @@ final class PlainSmmu {
     private static Outcome stalled(Record record) {
         long[] words = record.words.clone();
         words[1] = words[1] + Plain.power(95 - 64);
-        long[] unknown = record.unknown.clone();
-        unknown[1] = unknown[1] + 0xffff; // STAG.
-        return new Outcome(End.STALLED, 0, 0, 0, words, unknown);
+        return new Outcome(End.STALLED, 0, 0, 0, words, record.unknown);
     }
 
     // 7.3: event records.
@@ -536,7 +534,7 @@ final class PlainSmmu {
         if (number == 0x0b) {
             record.unknown[1] = 0xffffL * Plain.power(80 - 64); // Reason.
         } else {
-            record.unknown[1] = 0xffff; // STAG, where nothing stalls.
+            record.unknown[1] = 0xffff; // STAG: any, or nothing stalls.
             if (!stage2) {
                 record.unknown[3] = Plain.bits(-1, 55, 12) * Plain.power(12);
             }

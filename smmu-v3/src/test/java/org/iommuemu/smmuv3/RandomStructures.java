@@ -67,6 +67,8 @@ final class RandomStructures {
     /** Width of the addresses at which CDs and stage 1 tables are likely found: less than OAS where stage 2 is narrow. */
     private int tableBits;
 
+    private boolean stallsDisabled;
+
     private boolean oneIn(int n) {
         return random.nextInt(n) == 0;
     }
@@ -135,7 +137,8 @@ final class RandomStructures {
         set(ste, 63, 59, r.ssidSize() == 0 ? random.nextInt(32) : Math.min(r.ssidSize(), random.nextInt(22)));
         set(ste, 80, 77, 0); // CONT
         set(ste, 90, 90, 0); // S1MPAM
-        set(ste, 91, 91, 0); // S1STALLD
+        stallsDisabled = r.stallModel() == 0 && oneIn(6);
+        set(ste, 91, 91, stallsDisabled ? 1 : 0); // S1STALLD
         set(ste, 93, 92, 0); // EATS
         if (config == 5) {
             set(ste, 94, 94, 0);
@@ -158,7 +161,7 @@ final class RandomStructures {
 
     private void stage2(long[] ste) {
         set(ste, 179, 179, 1);
-        set(ste, 185, 185, 0); // S2S
+        set(ste, 185, 185, r.stallModel() == 0 ? random.nextInt(5) / 4 : r.stallModel() / 2); // S2S
         set(ste, 186, 186, oneIn(6) ? 0 : 1);
         set(ste, 191, 187, 0);
         set(ste, 178, 176, 5 + random.nextInt(3));
@@ -204,7 +207,7 @@ final class RandomStructures {
         if (r.httu() == 0) {
             set(cd, 43, 43, 0);
         }
-        set(cd, 44, 44, 0); // S
+        set(cd, 44, 44, r.stallModel() == 0 && !stallsDisabled ? random.nextInt(5) / 4 : r.stallModel() / 2); // S
         set(cd, 45, 45, oneIn(6) ? 0 : 1);
         set(cd, 46, 46, r.termModel() || !oneIn(4) ? 1 : 0);
         set(cd, 36, 36, oneIn(3) ? 1 : 0);

@@ -95,7 +95,7 @@ class TransactionPropertiesTest {
     @AfterContainer
     static void transactionsEndInAllWays() {
         long all = TRANSACTIONS;
-        for (String end : List.of("COMPLETED", "ABORTED", "RAZ_WI")) {
+        for (String end : List.of("COMPLETED", "ABORTED", "RAZ_WI", "STALLED")) {
             assertTrue(ENDS.getOrDefault(end, 0) > all / 200, ENDS::toString);
         }
         for (int event : new int[] {2, 3, 4, 6, 8, 9, 0xa, 0xb, 0x10, 0x11, 0x12, 0x13}) {
@@ -139,9 +139,7 @@ class TransactionPropertiesTest {
                 }
             }
             try {
-                return builder.without(SmmuFeature.VMSAV8_32)
-                        .stallModel(SmmuFeatures.StallModel.TERMINATE)
-                        .build();
+                return builder.without(SmmuFeature.VMSAV8_32).build();
             } catch (IllegalArgumentException e) {
                 // No SMMU can be like that; the next one, perhaps.
             }
@@ -193,11 +191,15 @@ class TransactionPropertiesTest {
     }
 
     private void invalidateConfigurations() {
-        int prod = bus.read32(SMMU + 0x98);
-        bus.write64(COMMANDS + 16L * (prod & 15), 0x04); // CMD_CFGI_ALL
-        bus.write64(COMMANDS + 16L * (prod & 15) + 8, 31);
-        write(0x98, prod + 1 & 31);
+        command(0x04, 31); // CMD_CFGI_ALL
         updated = false;
+    }
+
+    private void command(long word0, long word1) {
+        int prod = bus.read32(SMMU + 0x98);
+        bus.write64(COMMANDS + 16L * (prod & 15), word0);
+        bus.write64(COMMANDS + 16L * (prod & 15) + 8, word1);
+        write(0x98, prod + 1 & 31);
     }
 
     /** The plain SMMU's RAM: what was written, or else something new. What it writes, the model must write. */
@@ -287,7 +289,11 @@ class TransactionPropertiesTest {
             expected = plain.transact(access);
         } catch (PlainWalk.Reserved e) {
             count("reserved");
-            smmu.translate((int) access.streamId(), substreamId, access.address(), kind); // Whatever it is, it ends.
+            long end = smmu.translate((int) access.streamId(), substreamId, access.address(), kind);
+            if (Translation.isStalled(end)) {
+                command(0x45 | access.streamId() << 32, 0);
+                smmu.resume(end, (int) access.streamId(), substreamId, access.address(), kind);
+            }
             written.replaceAll((address, value) -> memory.read64(address));
             updated = true;
             events();
@@ -303,6 +309,11 @@ class TransactionPropertiesTest {
                         show(stage),
                         reads.stream().map(Supplier::get).collect(Collectors.joining("\n")));
         compare(access, expected, got);
+        if (Translation.isStalled(got)) {
+            command(0x45 | access.streamId() << 32, 0); // CMD_STALL_TERM
+            long end = smmu.resume(got, (int) access.streamId(), substreamId, access.address(), kind);
+            assertEquals(Translation.ABORT, end, where);
+        }
         List<long[]> events = events();
         assertEquals(expected.event() == null ? 0 : 1, events.size(), where);
         if (expected.event() != null) {
@@ -326,7 +337,9 @@ class TransactionPropertiesTest {
     private void compare(PlainSmmu.Access access, PlainSmmu.Outcome expected, long got) {
         PlainSmmu.End end = Translation.translated(got)
                 ? PlainSmmu.End.COMPLETED
-                : got == Translation.RAZ_WI ? PlainSmmu.End.RAZ_WI : PlainSmmu.End.ABORTED;
+                : Translation.isStalled(got)
+                        ? PlainSmmu.End.STALLED
+                        : got == Translation.RAZ_WI ? PlainSmmu.End.RAZ_WI : PlainSmmu.End.ABORTED;
         assertEquals(expected.end(), end, where);
         count(end.toString());
         if (end == PlainSmmu.End.COMPLETED) {
