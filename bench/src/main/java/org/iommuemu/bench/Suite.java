@@ -49,6 +49,7 @@ final class Suite {
             "ConfigurationMiss",
             "TableWriter",
             "Map",
+            "Dispatch",
             "BoardStart");
 
     /**

@@ -11,6 +11,8 @@ import java.nio.file.Path;
 import java.util.ArrayList;
 import java.util.LinkedHashSet;
 import java.util.List;
+import java.util.Locale;
+import java.util.Optional;
 import java.util.OptionalInt;
 import java.util.Set;
 import java.util.concurrent.Callable;
@@ -23,8 +25,10 @@ import org.iommuemu.probe.boot.IommuOptions;
 import org.iommuemu.probe.devicetree.DeviceTree;
 import org.iommuemu.probe.devicetree.DeviceTreeException;
 import org.iommuemu.probe.devicetree.DeviceTreeNode;
+import org.iommuemu.probe.driver.grantdma.GrantDmaDriver;
 import org.iommuemu.probe.driver.ipmmu.IpmmuDriver;
 import org.iommuemu.probe.driver.smmuv3.Smmuv3Driver;
+import org.iommuemu.probe.iommu.Iommus;
 import org.iommuemu.probe.iommu.Log;
 import picocli.CommandLine.Command;
 import picocli.CommandLine.Help.Ansi;
@@ -71,7 +75,10 @@ final class BootCommand implements Callable<Integer> {
             description = "The driver of this node answers so at every probe, or at its N-th only. Repeatable.")
     private List<String> failures = List.of();
 
-    @Option(names = "--without-driver", paramLabel = "smmuv3|ipmmu", description = "Leaves a driver out. Repeatable.")
+    @Option(
+            names = "--without-driver",
+            paramLabel = "smmuv3|ipmmu|grant-dma",
+            description = "Leaves a driver out. Repeatable.")
     private List<String> withoutDrivers = List.of();
 
     @Option(
@@ -95,6 +102,22 @@ final class BootCommand implements Callable<Integer> {
             description = "Value of Renesas' product register, 0x4f10 for instance: product in bits 14:8, cut in 7:0.")
     private Integer product;
 
+    @Option(
+            names = "--dispatch",
+            paramLabel = "uniform|mixed",
+            description = "How operations find their IOMMU; otherwise uniform where there is one kind.")
+    private String dispatch;
+
+    @Option(
+            names = "--do",
+            paramLabel = "OPERATION",
+            description = {
+                "After the boot, an operation of a toolstack, 'assign dom1 /soc/dma@1000' for instance. Repeatable. "
+                        + "One of:",
+                BootOptions.OPERATIONS
+            })
+    private List<String> operations = List.of();
+
     @Option(names = "--json", description = "Prints one JSON object instead of the log and the tables.")
     private boolean json;
 
@@ -113,12 +136,17 @@ final class BootCommand implements Callable<Integer> {
     public Integer call() {
         Set<String> drivers = new LinkedHashSet<>(withoutDrivers);
         for (String driver : drivers) {
-            if (!Set.of(Smmuv3Driver.NAME, IpmmuDriver.NAME).contains(driver)) {
-                return badInput("--without-driver " + driver + ": there is no such driver, only smmuv3 and ipmmu");
+            if (!Set.of(Smmuv3Driver.NAME, IpmmuDriver.NAME, GrantDmaDriver.NAME)
+                    .contains(driver)) {
+                return badInput(
+                        "--without-driver " + driver + ": there is no such driver, only smmuv3, ipmmu and grant-dma");
             }
         }
         if (!driver.equals("ipmmu=xen") && !driver.equals("ipmmu=linux")) {
             return badInput("--driver " + driver + ": it is ipmmu=xen or ipmmu=linux");
+        }
+        if (dispatch != null && !dispatch.equals("uniform") && !dispatch.equals("mixed")) {
+            return badInput("--dispatch " + dispatch + ": it is uniform or mixed");
         }
         try {
             DeviceTree tree = DeviceTree.read(board);
@@ -135,7 +163,10 @@ final class BootCommand implements Callable<Integer> {
                             drivers,
                             product == null ? OptionalInt.empty() : OptionalInt.of(product),
                             driver.equals("ipmmu=linux"),
-                            Set.copyOf(ipmmuOptions)),
+                            Set.copyOf(ipmmuOptions),
+                            Optional.ofNullable(dispatch)
+                                    .map(mode -> Iommus.Mode.valueOf(mode.toUpperCase(Locale.ROOT))),
+                            operations),
                     log);
             if (json) {
                 out.println(JSON.writeValueAsString(report));
