@@ -42,7 +42,7 @@ record ContextDescriptor(long[] words) {
     }
 
     private int sh(int n) {
-        return bits(16 * n + 13, 16 * n + 12);
+        return Bits.shareability(bits(16 * n + 13, 16 * n + 12));
     }
 
     boolean tbi(int n) {

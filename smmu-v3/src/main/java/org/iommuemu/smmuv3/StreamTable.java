@@ -87,7 +87,7 @@ final class StreamTable {
             if (span == 0 || span > split + 1 || index >>> span - 1 != 0) {
                 return badStreamId(transaction);
             }
-            long l2Ptr = Bits.address(descriptor[0], 51, 6);
+            long l2Ptr = Bits.address(descriptor[0], 55, 6);
             address = Bits.alignDown(l2Ptr, span - 1 + StreamTableEntry.LOG2_BYTES)
                     + (index << StreamTableEntry.LOG2_BYTES);
         } else {
@@ -208,7 +208,7 @@ final class StreamTable {
                 return fetch.fault;
             }
             // Level 1 Context Descriptor (5.3)
-            long l2Ptr = Bits.address(fetch.words[0], 51, 12);
+            long l2Ptr = Bits.address(fetch.words[0], 55, 12);
             if ((fetch.words[0] & 1) == 0 || l2Ptr >>> SteIllegal.contextPointerBits(ste, features) != 0) {
                 return fault(Event.Type.C_BAD_SUBSTREAMID, transaction, ste);
             }

@@ -66,7 +66,7 @@ record StreamTableEntry(long[] words) {
     }
 
     long s1ContextPtr() {
-        return Bits.address(words[0], 51, 6);
+        return Bits.address(words[0], 55, 6);
     }
 
     int s1CDMax() {
@@ -184,7 +184,7 @@ record StreamTableEntry(long[] words) {
     }
 
     private int s2Sh0() {
-        return bits(173, 172);
+        return Bits.shareability(bits(173, 172));
     }
 
     /** S2TG; null if Reserved. VMSAv8-32 has 4 KiB only. */

@@ -10,6 +10,7 @@ import picocli.CommandLine.Command;
         description = "Emulates IOMMUs at the level of their registers.",
         subcommands = {
             BootCommand.class,
+            ConformanceCommand.class,
             GroupsCommand.class,
             ServeCommand.class,
             QtestSystemCommand.class,
