@@ -261,7 +261,7 @@ public final class TableWalk {
             return this;
         }
 
-        /** Privileged and unprivileged accesses are alike: AP[1] and APTable[0] mean nothing (an EL2 regime). */
+        /** Privileged and unprivileged accesses are alike: AP[1], APTable[0] and PAN mean nothing (an EL2 regime). */
         public Builder onePrivilegeLevel(boolean on) {
             onePrivilegeLevel = on;
             return this;

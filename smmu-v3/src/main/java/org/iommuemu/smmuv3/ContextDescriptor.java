@@ -204,7 +204,7 @@ record ContextDescriptor(long[] words) {
                 .busBits(stage2 == null ? features.oas() : outputBits(features))
                 .uwxn(!aa64() && uwxn())
                 .wxn(wxn())
-                .pan(pan() && world != StreamWorld.NS_EL2)
+                .pan(pan())
                 .lpa(features.oas() > 48)
                 .mair(mair())
                 .over(stage2)
