@@ -228,6 +228,12 @@ struct iommu_emu_host {
 
     /* Reports a fault of a device's DMA that the driver read from its unit. Any thread. */
     void (*fault)(void *context, const struct iommu_emu_fault *fault);
+
+    /*
+     * Input addresses of the driver's units have no more than `bits` bits: domains that are made from now on are no wider
+     * (Xen p2m_restrict_ipa_bits). -EINVAL for less than 32. Only inside of `probe`.
+     */
+    int (*limit_input)(void *context, uint32_t bits);
 };
 
 /* ------------------------------------------------------------------------------------------------------------------
