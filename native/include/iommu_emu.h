@@ -302,7 +302,7 @@ struct iommu_emu_driver {
     /* An interrupt that the driver requested is pending. A level interrupt that is not acknowledged in the unit comes again. */
     int (*irq)(void *driver, uint32_t number);
 
-    /* Switches a unit off: no DMA behind it reaches RAM through it. The driver releases its interrupt. */
+    /* Switches a unit off: no DMA behind it goes through a domain's tables any more. The driver releases its interrupts. */
     int (*remove)(void *driver, uint32_t unit);
 };
 
