@@ -230,8 +230,9 @@ struct iommu_emu_host {
     void (*fault)(void *context, const struct iommu_emu_fault *fault);
 
     /*
-     * Input addresses of the driver's units have no more than `bits` bits: domains that are made from now on are no wider
-     * (Xen p2m_restrict_ipa_bits). -EINVAL for less than 32. Only inside of `probe`.
+     * For drivers that share the host's tables: their units take input addresses of no more than `bits` bits; tables of
+     * domains that are made from now on are no wider (Xen p2m_restrict_ipa_bits). -EINVAL for less than 32. Only inside of
+     * `probe`.
      */
     int (*limit_input)(void *context, uint32_t bits);
 };

@@ -228,8 +228,6 @@ static int probe(void *driver, uint32_t node)
         rc = write_sync(smmu, unit, IRQ_CTRL, IRQ_CTRLACK, 5);
     if (rc == 0)
         rc = write_sync(smmu, unit, CR0, CR0ACK, CR0_CMDQEN | CR0_EVENTQEN | CR0_SMMUEN);
-    if (rc == 0)
-        smmu->host->limit_input(smmu->host->context, STAGE2_INPUT_BITS);
     return rc;
 }
 

@@ -2,6 +2,7 @@ package org.iommuemu.probe.iommu;
 
 import java.util.IdentityHashMap;
 import java.util.Map;
+import java.util.Optional;
 import org.iommuemu.probe.devicetree.DeviceTreeNode;
 import org.iommuemu.probe.devicetree.Specifier;
 
@@ -28,6 +29,11 @@ public final class Iommus {
     /** Whether an IOMMU came up. */
     public boolean isRegistered(DeviceTreeNode node) {
         return registered.containsKey(node);
+    }
+
+    /** The tables of the driver of an IOMMU that came up; empty if it shares the domain's. */
+    public Optional<OwnTables> ownTables(DeviceTreeNode node) {
+        return Optional.ofNullable(registered.get(node)).flatMap(IommuOps::ownTables);
     }
 
     /**
