@@ -13,7 +13,7 @@ static int probe(void *driver, uint32_t unit)
 {
     (void)driver;
     (void)unit;
-    return iommu_emu_read32(host, 0xdead0000u) == UINT32_MAX ? 0 : -IOMMU_EMU_EIO;
+    return iommu_emu_read32(host, 0xfffffff0000u) == UINT32_MAX ? 0 : -IOMMU_EMU_EIO;
 }
 
 const struct iommu_emu_driver *iommu_emu_driver(uint32_t abi_version)

@@ -231,7 +231,7 @@ static int probe(void *driver, uint32_t node)
     return rc;
 }
 
-/* A stream's entry; its second-level table is made where `make` says so. */
+/* A stream's entry; its second-level table is made where `make` says so. NULL if there is none. */
 static uint64_t *ste(struct smmuv3 *smmu, struct unit *unit, uint32_t stream, int make)
 {
     uint64_t *descriptor = &unit->l1[stream >> SPLIT];
@@ -245,7 +245,7 @@ static uint64_t *ste(struct smmuv3 *smmu, struct unit *unit, uint32_t stream, in
         __atomic_store_n(descriptor, physical | (SPLIT + 1), __ATOMIC_RELEASE);
     }
     uint64_t *entries = iommu_emu_ram_at(smmu->host, *descriptor & ~0x3full, size);
-    return entries + STE_WORDS * (stream & ((1u << SPLIT) - 1));
+    return entries == NULL ? NULL : entries + STE_WORDS * (stream & ((1u << SPLIT) - 1));
 }
 
 static int add_device(void *driver, const struct iommu_emu_master *master)
@@ -299,6 +299,8 @@ static int attach(void *driver, struct iommu_emu_domain *domain, const struct io
     for (uint32_t i = 0; i < master->stream_count && rc == 0; i++) {
         uint32_t stream = master->stream_ids[i];
         uint64_t *entry = ste(smmu, unit, stream, 0);
+        if (entry == NULL)
+            return -IOMMU_EMU_EIO;
         entry[1] = 1ull << 44;                                            /* SHCFG: incoming */
         entry[2] = own->vmid | vtcr << 32 | 1ull << 51 | 1ull << 54 | 1ull << 58; /* S2AA64, S2PTW, S2R */
         entry[3] = own->table.root;
@@ -316,7 +318,10 @@ static int detach(void *driver, struct iommu_emu_domain *domain, const struct io
     (void)domain;
     for (uint32_t i = 0; i < master->stream_count && rc == 0; i++) {
         uint32_t stream = master->stream_ids[i];
-        __atomic_store_n(ste(smmu, unit, stream, 0), 1, __ATOMIC_RELEASE); /* V, Config = abort */
+        uint64_t *entry = ste(smmu, unit, stream, 0);
+        if (entry == NULL)
+            return -IOMMU_EMU_EIO;
+        __atomic_store_n(entry, 1, __ATOMIC_RELEASE); /* V, Config = abort */
         rc = command(smmu, unit, CFGI_STE | (uint64_t)stream << 32, 1);
     }
     return rc;

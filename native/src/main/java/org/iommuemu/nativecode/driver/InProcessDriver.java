@@ -40,7 +40,8 @@ final class InProcessDriver implements DriverCalls {
         try {
             table = binding.callForPointer(symbol(library), Abi.VERSION);
         } catch (UnsatisfiedLinkError e) {
-            throw new NativeDriverException(library + ": it cannot be loaded: " + e.getMessage(), e);
+            String oneLine = e.getMessage().replaceAll("\\s*\\R\\s*", "; ");
+            throw new NativeDriverException(library + ": it cannot be loaded: " + oneLine, e);
         }
         if (table == 0) {
             throw new NativeDriverException(

@@ -248,6 +248,9 @@ public final class NativeDriver implements IommuDriver, IommuOps, OwnTables, Aut
     /** Closes the driver: its units stay as they are, its interrupts and RAM are given back. */
     @Override
     public void close() {
+        if (executor.isShutdown()) {
+            return;
+        }
         call(Operation.CLOSE);
         calls.end();
         host.close();
