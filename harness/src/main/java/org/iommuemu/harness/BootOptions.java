@@ -14,6 +14,7 @@ import org.iommuemu.ipmmu.IpmmuOption;
  * @param product value of Renesas' product register, see {@link Board#of}
  * @param linuxIpmmu whether IPMMUs are driven as Linux does; otherwise as Xen does
  * @param ipmmuOptions how IPMMUs differ from what is assumed of them
+ * @param driversInC drivers in C, which are asked before those in Java
  */
 public record BootOptions(
         String commandLine,
@@ -21,12 +22,24 @@ public record BootOptions(
         Set<String> withoutDrivers,
         OptionalInt product,
         boolean linuxIpmmu,
-        Set<IpmmuOption> ipmmuOptions) {
+        Set<IpmmuOption> ipmmuOptions,
+        List<DriverInC> driversInC) {
     /** An ordinary boot. */
     public static final BootOptions DEFAULT = new BootOptions("", List.of(), Set.of(), OptionalInt.empty());
 
     /** With the usual drivers and IPMMUs. */
     public BootOptions(String commandLine, List<String> failures, Set<String> withoutDrivers, OptionalInt product) {
         this(commandLine, failures, withoutDrivers, product, false, Set.of());
+    }
+
+    /** With drivers in Java. */
+    public BootOptions(
+            String commandLine,
+            List<String> failures,
+            Set<String> withoutDrivers,
+            OptionalInt product,
+            boolean linuxIpmmu,
+            Set<IpmmuOption> ipmmuOptions) {
+        this(commandLine, failures, withoutDrivers, product, linuxIpmmu, ipmmuOptions, List.of());
     }
 }

@@ -8,6 +8,8 @@ import java.util.Map;
 import java.util.Optional;
 import org.iommuemu.mmio.DmaPort;
 import org.iommuemu.mmio.PhysicalMemory;
+import org.iommuemu.nativecode.driver.NativeDriver;
+import org.iommuemu.nativecode.driver.SharedRam;
 import org.iommuemu.probe.boot.IommuOptions;
 import org.iommuemu.probe.boot.IommuSetup;
 import org.iommuemu.probe.boot.Panic;
@@ -26,14 +28,15 @@ import org.iommuemu.probe.iommu.HypervisorHeap;
 import org.iommuemu.probe.iommu.IommuDriver;
 import org.iommuemu.probe.iommu.Iommus;
 import org.iommuemu.probe.iommu.Log;
+import org.iommuemu.probe.iommu.OwnTables;
 import org.iommuemu.probe.iommu.Platform;
 
 /** Boots a board: IOMMUs up, domain 0 with its RAM, devices assigned to it, and DMA through all of it. */
-public final class BootRun {
+public final class BootRun implements AutoCloseable {
     private static final String SUBSYSTEM = "boot";
 
     /** Width of a guest-physical address that the board's CPUs take. */
-    private static final int CPU_IPA_BITS = 48;
+    public static final int CPU_IPA_BITS = 48;
 
     private static final int PAGE = 4096;
 
@@ -47,10 +50,12 @@ public final class BootRun {
     private final Platform platform;
     private final Iommus iommus;
     private final List<FaultReport> faults = new ArrayList<>();
-    /** Null if IPMMUs are driven as Xen does. */
-    private final LinuxIpmmuDriver linux;
-    /** As Linux has it, one domain for all devices behind a unit. */
-    private final Map<DeviceTreeNode, Domain> linuxDomains = new LinkedHashMap<>();
+    /** Null where no driver is in C. */
+    private final SharedRam ram;
+
+    private final List<NativeDriver> driversInC = new ArrayList<>();
+    /** Where drivers have tables of their own: as Linux has it, one domain for all devices behind a unit. */
+    private final Map<DeviceTreeNode, Domain> ownDomains = new LinkedHashMap<>();
 
     /** Guest-physical address of the page that the masters' DMA goes to. */
     private long window;
@@ -59,12 +64,11 @@ public final class BootRun {
         this.board = board;
         this.options = options;
         this.log = log;
-        AddressRange range = board.plan().heap();
-        heap = new HypervisorHeap(board.memory(), range.base(), range.size());
+        ram = options.driversInC().isEmpty() ? null : SharedRam.of(board.memory());
+        heap = board.heap();
         platform =
                 new Platform(board.bus(), board.interrupts(), heap, board.tree(), new FaultCollector(), CPU_IPA_BITS);
         iommus = new Iommus(platform);
-        linux = options.linuxIpmmu() ? new LinuxIpmmuDriver(platform) : null;
     }
 
     /** Passes everything on, and keeps the faults for whoever provoked them. */
@@ -85,6 +89,7 @@ public final class BootRun {
      * Builds the board of a tree and boots it.
      *
      * @throws BoardException if the tree describes what cannot be built, or an option names what is not in it
+     * @throws org.iommuemu.nativecode.driver.NativeDriverException if a driver in C cannot be attached
      */
     public static BootReport run(DeviceTree tree, BootOptions options, Log log) {
         Board board = Board.of(
@@ -92,13 +97,42 @@ public final class BootRun {
                 options.product(),
                 options.ipmmuOptions(),
                 (unit, what) -> log.warning("misuse", unit + ": " + what));
-        return new BootRun(board, options, log).run();
+        try (BootRun run = new BootRun(board, options, log)) {
+            return run.run();
+        }
+    }
+
+    /** Lets drivers in C go. */
+    @Override
+    public void close() {
+        driversInC.forEach(NativeDriver::close);
+        if (ram != null) {
+            ram.close();
+        }
+    }
+
+    /** The drivers in the order in which they are asked: those in C, then those in Java that none of them stands for. */
+    private List<IommuDriver> drivers() {
+        List<IommuDriver> drivers = new ArrayList<>();
+        for (DriverInC driver : options.driversInC()) {
+            NativeDriver attached = driver.opener().open(platform, ram);
+            driversInC.add(attached);
+            drivers.add(attached);
+        }
+        List<IommuDriver> inJava = List.of(
+                new Smmuv3Driver(platform),
+                options.linuxIpmmu() ? new LinuxIpmmuDriver(platform) : new IpmmuDriver(platform));
+        for (IommuDriver driver : inJava) {
+            if (options.driversInC().stream().noneMatch(c -> driver.name().equals(c.replaces()))) {
+                drivers.add(driver);
+            }
+        }
+        return drivers;
     }
 
     private BootReport run() {
         // Before anything is said: an option that names what is not there is not a boot.
-        List<IommuDriver> drivers =
-                new ArrayList<>(List.of(new Smmuv3Driver(platform), linux != null ? linux : new IpmmuDriver(platform)));
+        List<IommuDriver> drivers = drivers();
         ProbeFailures failures = failures(drivers);
         if (board.plan().note() != null) {
             log.warning(SUBSYSTEM, board.plan().note());
@@ -210,9 +244,8 @@ public final class BootRun {
         openWindow(domain0);
         List<BootReport.MasterResult> results = new ArrayList<>();
         for (Master master : board.masters()) {
-            boolean byLinux =
-                    linux != null && linux.matches(master.specifiers().get(0).node());
-            results.add(use(byLinux ? linuxDomain(master) : domain0, master, byLinux));
+            OwnTables own = iommus.ownTables(master.specifiers().get(0).node()).orElse(null);
+            results.add(use(own == null ? domain0 : ownDomain(master), master, own));
         }
         return results;
     }
@@ -234,13 +267,14 @@ public final class BootRun {
         }
     }
 
-    private Domain linuxDomain(Master master) {
-        return linuxDomains.computeIfAbsent(
+    private Domain ownDomain(Master master) {
+        return ownDomains.computeIfAbsent(
                 master.specifiers().get(0).node(),
-                unit -> new Domain(1 + linuxDomains.size(), board.memory(), heap, platform.ipaBits(), true));
+                unit -> new Domain(1 + ownDomains.size(), board.memory(), heap, platform.ipaBits(), true));
     }
 
-    private BootReport.MasterResult use(Domain domain, Master master, boolean byLinux) {
+    /** @param own the tables of the driver; null if it shares the domain's */
+    private BootReport.MasterResult use(Domain domain, Master master, OwnTables own) {
         Device device = new Device(master.node());
         Errno rc = iommus.addDevice(device, master.specifiers());
         if (rc == Errno.OK) {
@@ -255,8 +289,8 @@ public final class BootRun {
         String fault = null;
         if (rc == Errno.OK) {
             DeviceTreeNode unit = device.fwspec().iommu();
-            if (byLinux) {
-                dma = transferAsLinux(domain, unit, ids);
+            if (own != null) {
+                dma = transferAsLinux(own, domain, unit, ids);
                 // Nothing is mapped there any more, and nothing may be cached of it.
                 fault = provoke(unit, ids.get(0), LINUX_IOVA);
             } else {
@@ -279,15 +313,15 @@ public final class BootRun {
     }
 
     /** Maps a page of RAM for the transfers and unmaps it again, as Linux' DMA API does. */
-    private String transferAsLinux(Domain domain, DeviceTreeNode unit, List<Integer> ids) {
+    private String transferAsLinux(OwnTables own, Domain domain, DeviceTreeNode unit, List<Integer> ids) {
         long physical = board.plan().domain0().get(0).base();
-        int protection = LinuxIpmmuDriver.READ | LinuxIpmmuDriver.WRITE | LinuxIpmmuDriver.CACHE;
-        Errno rc = linux.map(domain, LINUX_IOVA, physical, PAGE, protection);
+        int protection = OwnTables.READ | OwnTables.WRITE | LinuxIpmmuDriver.CACHE;
+        Errno rc = own.map(domain, LINUX_IOVA, physical, PAGE, protection);
         if (rc != Errno.OK) {
             return "not mapped: " + rc;
         }
         String dma = transferAll(unit, ids, LINUX_IOVA, physical);
-        return linux.unmap(domain, LINUX_IOVA, PAGE) == PAGE ? dma : "not unmapped";
+        return own.unmap(domain, LINUX_IOVA, PAGE) == PAGE ? dma : "not unmapped";
     }
 
     private String transferAll(DeviceTreeNode unit, List<Integer> ids, long page, long physical) {

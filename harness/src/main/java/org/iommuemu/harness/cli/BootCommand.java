@@ -18,7 +18,9 @@ import org.iommuemu.harness.BoardException;
 import org.iommuemu.harness.BootOptions;
 import org.iommuemu.harness.BootReport;
 import org.iommuemu.harness.BootRun;
+import org.iommuemu.harness.DriverInC;
 import org.iommuemu.ipmmu.IpmmuOption;
+import org.iommuemu.nativecode.driver.NativeDriverException;
 import org.iommuemu.probe.boot.IommuOptions;
 import org.iommuemu.probe.devicetree.DeviceTree;
 import org.iommuemu.probe.devicetree.DeviceTreeException;
@@ -28,6 +30,7 @@ import org.iommuemu.probe.driver.smmuv3.Smmuv3Driver;
 import org.iommuemu.probe.iommu.Log;
 import picocli.CommandLine.Command;
 import picocli.CommandLine.Help.Ansi;
+import picocli.CommandLine.Mixin;
 import picocli.CommandLine.Model.CommandSpec;
 import picocli.CommandLine.Option;
 import picocli.CommandLine.Parameters;
@@ -76,11 +79,15 @@ final class BootCommand implements Callable<Integer> {
 
     @Option(
             names = "--driver",
-            paramLabel = "ipmmu=xen|linux",
+            paramLabel = "KIND=DRIVER",
             description =
-                    "Drives IPMMUs as Xen does, with shared stage 2 tables (the default), or as Linux does, with stage "
-                            + "1 tables.")
-    private String driver = "ipmmu=xen";
+                    "ipmmu=xen drives IPMMUs as Xen does, with shared stage 2 tables (the default), ipmmu=linux as Linux does, "
+                            + "with stage 1 tables. smmuv3=FILE.so or ipmmu=FILE.so takes a driver in C, see docs/native.md. "
+                            + "Repeatable.")
+    private List<String> drivers = List.of();
+
+    @Mixin
+    private DriverOptions driverOptions;
 
     @Option(
             names = "--ipmmu-option",
@@ -111,16 +118,22 @@ final class BootCommand implements Callable<Integer> {
 
     @Override
     public Integer call() {
-        Set<String> drivers = new LinkedHashSet<>(withoutDrivers);
-        for (String driver : drivers) {
+        Set<String> without = new LinkedHashSet<>(withoutDrivers);
+        for (String driver : without) {
             if (!Set.of(Smmuv3Driver.NAME, IpmmuDriver.NAME).contains(driver)) {
                 return badInput("--without-driver " + driver + ": there is no such driver, only smmuv3 and ipmmu");
             }
         }
-        if (!driver.equals("ipmmu=xen") && !driver.equals("ipmmu=linux")) {
-            return badInput("--driver " + driver + ": it is ipmmu=xen or ipmmu=linux");
-        }
         try {
+            boolean linuxIpmmu = false;
+            List<DriverInC> driversInC = new ArrayList<>();
+            for (String driver : drivers) {
+                if (driver.equals("ipmmu=xen") || driver.equals("ipmmu=linux")) {
+                    linuxIpmmu = driver.equals("ipmmu=linux");
+                } else {
+                    driversInC.add(driverOptions.inC(driver));
+                }
+            }
             DeviceTree tree = DeviceTree.read(board);
             String line = commandLine(tree);
             PrintWriter out = spec.commandLine().getOut();
@@ -132,10 +145,11 @@ final class BootCommand implements Callable<Integer> {
                     new BootOptions(
                             line,
                             failures,
-                            drivers,
+                            without,
                             product == null ? OptionalInt.empty() : OptionalInt.of(product),
-                            driver.equals("ipmmu=linux"),
-                            Set.copyOf(ipmmuOptions)),
+                            linuxIpmmu,
+                            Set.copyOf(ipmmuOptions),
+                            driversInC),
                     log);
             if (json) {
                 out.println(JSON.writeValueAsString(report));
@@ -143,7 +157,7 @@ final class BootCommand implements Callable<Integer> {
                 new BootTables(out, Ansi.AUTO).print(report);
             }
             return report.panic() == null ? 0 : 1;
-        } catch (DeviceTreeException | BoardException e) {
+        } catch (DeviceTreeException | BoardException | NativeDriverException e) {
             return badInput(e.getMessage());
         } catch (NoSuchFileException e) {
             return badInput(board + ": there is no such file");

@@ -8,7 +8,7 @@ import picocli.CommandLine.Command;
 @Command(
         name = "iommu-emu",
         description = "Emulates IOMMUs at the level of their registers.",
-        subcommands = {BootCommand.class, CommandLine.HelpCommand.class},
+        subcommands = {BootCommand.class, AttachCommand.class, ServeCommand.class, CommandLine.HelpCommand.class},
         mixinStandardHelpOptions = true,
         version = "iommu-emu 0.1.0-SNAPSHOT",
         synopsisSubcommandLabel = "COMMAND",

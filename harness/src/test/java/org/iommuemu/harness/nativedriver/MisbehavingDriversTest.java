@@ -2,6 +2,7 @@ package org.iommuemu.harness.nativedriver;
 
 import static org.junit.jupiter.api.Assertions.assertEquals;
 import static org.junit.jupiter.api.Assertions.assertFalse;
+import static org.junit.jupiter.api.Assertions.assertNotEquals;
 import static org.junit.jupiter.api.Assertions.assertThrows;
 import static org.junit.jupiter.api.Assertions.assertTrue;
 import static org.junit.jupiter.api.Assumptions.assumeTrue;
@@ -94,7 +95,8 @@ class MisbehavingDriversTest {
                 .redirectOutput(output.toFile())
                 .start();
         assertTrue(jvm.waitFor(60, TimeUnit.SECONDS), "it hangs");
-        assertEquals(128 + 6, jvm.exitValue(), Files.readString(output)); // The JVM aborts itself.
+        assertNotEquals(0, jvm.exitValue());
+        assertFalse(Files.readString(output).contains("BOOTED"), Files.readString(output));
         assertTrue(Files.readString(folder.resolve("hs_err")).contains("SIGSEGV"));
     }
 
