@@ -68,6 +68,7 @@ public final class DriverCheck {
     private final List<FaultReport> faults = new CopyOnWriteArrayList<>();
     private final List<Step> steps = new ArrayList<>();
 
+    private volatile String lastError = "";
     private Device first;
     private Device second;
     private Domain domain;
@@ -80,6 +81,9 @@ public final class DriverCheck {
         Log collector = new Log() {
             @Override
             public void say(Level level, String subsystem, String text) {
+                if (level == Level.ERROR) {
+                    lastError = text;
+                }
                 log.say(level, subsystem, text);
             }
 
@@ -140,7 +144,8 @@ public final class DriverCheck {
         try {
             detail = body.run();
         } catch (Failed e) {
-            steps.add(new Step(name, false, driver.lost().orElse(e.getMessage())));
+            String said = lastError.isEmpty() ? "" : "; said last: " + lastError;
+            steps.add(new Step(name, false, driver.lost().orElse(e.getMessage() + said)));
             throw e;
         }
         steps.add(new Step(name, true, detail));

@@ -118,6 +118,7 @@ class OwnProcessTest {
         try (Stream<Path> files = Files.walk(C)) {
             files.map(Path::toString).filter(name -> name.endsWith(".c")).forEach(command::add);
         }
+        command.add(NATIVE.resolve("src/test/c/plain.c").toString());
         assertTrue(command.size() > 20, command::toString);
         run(folder, command);
     }
