@@ -29,6 +29,18 @@ public final class NativeDrivers {
      * @throws NativeDriverException if that is not possible
      */
     public static NativeDriver load(Platform platform, SharedRam ram, Path library, Via via, Duration timeout) {
+        check(library, via);
+        if (via == Via.PROCESS) {
+            return start(platform, ram, inProcessOfItsOwn(library), timeout);
+        }
+        InProcessDriver calls = new InProcessDriver(library, via.binding());
+        NativeDriver driver = new NativeDriver(platform, ram, calls, timeout);
+        calls.connect(driver.host(), driver.image(), ram);
+        driver.open();
+        return driver;
+    }
+
+    static void check(Path library, Via via) {
         via.unavailable().ifPresent(reason -> {
             throw new NativeDriverException("--via " + via + ": " + reason);
         });
@@ -36,20 +48,12 @@ public final class NativeDrivers {
             throw new NativeDriverException(
                     library + (Files.exists(library) ? ": it may not be read" : ": there is no such file"));
         }
-        if (via == Via.PROCESS) {
-            return start(
-                    platform,
-                    ram,
-                    List.of(
-                            Library.made(Via.RUNNER).toString(),
-                            library.toAbsolutePath().toString()),
-                    timeout);
-        }
-        InProcessDriver calls = new InProcessDriver(library, via.binding());
-        NativeDriver driver = new NativeDriver(platform, ram, calls, timeout);
-        calls.connect(driver.host(), driver.image(), ram);
-        driver.open();
-        return driver;
+    }
+
+    /** The command that runs a library. */
+    static List<String> inProcessOfItsOwn(Path library) {
+        return List.of(
+                Library.made(Via.RUNNER).toString(), library.toAbsolutePath().toString());
     }
 
     /**
@@ -59,17 +63,30 @@ public final class NativeDrivers {
      * @throws NativeDriverException if that is not possible
      */
     public static NativeDriver start(Platform platform, SharedRam ram, List<String> command, Duration timeout) {
+        Program program = start(command, platform.log());
+        try {
+            return program.attach(platform, ram, timeout);
+        } catch (NativeDriverException e) {
+            program.close();
+            throw e;
+        }
+    }
+
+    /** Starts a program and waits until it has connected. */
+    static Program start(List<String> command, Log log) {
         String name = Path.of(command.get(command.size() - 1)).getFileName().toString();
         Process process = null;
         DriverServer server = null;
         try {
-            Path socket = Files.createTempDirectory("iommu-emu-").resolve("driver");
+            Path folder = Files.createTempDirectory("iommu-emu-");
+            folder.toFile().deleteOnExit();
+            Path socket = folder.resolve("driver");
             server = DriverServer.listen(socket);
             process = new ProcessBuilder(Stream.concat(command.stream(), Stream.of(socket.toString()))
                             .toList())
                     .redirectErrorStream(true)
                     .start();
-            Thread output = logOutput(process, name, platform.log());
+            Thread output = logOutput(process, name, log);
             Program program = connected(server, process);
             if (program == null) {
                 output.join(1000); // It may have said why.
@@ -81,10 +98,9 @@ public final class NativeDrivers {
                                         : "ended with status %d before it connected".formatted(process.exitValue())));
             }
             program.owns(process, server);
-            NativeDriver driver = program.attach(platform, ram, timeout);
             process = null; // Both are the program's now.
             server = null;
-            return driver;
+            return program;
         } catch (IOException e) {
             throw new NativeDriverException("%s: it cannot be started: %s".formatted(name, e.getMessage()), e);
         } catch (InterruptedException e) {

@@ -132,7 +132,7 @@ public final class Program implements DriverCalls, AutoCloseable {
         close();
     }
 
-    private void welcome(DriverHost functions, BoardImage image, SharedRam ram) {
+    void welcome(DriverHost functions, BoardImage image, SharedRam ram) {
         host = functions;
         byte[] path = ram.file().toString().getBytes(StandardCharsets.UTF_8);
         ByteBuffer payload = ByteBuffer.allocate(image.size()
