@@ -3,6 +3,7 @@
 
 #include <errno.h>
 #include <fcntl.h>
+#include <pthread.h>
 #include <stdarg.h>
 #include <stdio.h>
 #include <stdlib.h>
@@ -40,6 +41,19 @@ static _Thread_local struct {
     const struct iommu_emu_client *client;
     int fd;
 } connection;
+
+/* Closes the connection of a thread that ends. */
+static pthread_key_t ending;
+
+static void close_connection(void *fd)
+{
+    close((int)(intptr_t)fd - 1);
+}
+
+static void make_key(void)
+{
+    pthread_key_create(&ending, close_connection);
+}
 
 static int send_all(int fd, const void *bytes, size_t size)
 {
@@ -124,9 +138,12 @@ static int fd_of(const struct iommu_emu_client *client, const struct frame *aske
     if (connection.client != client) {
         struct frame hello = {.kind = HELLO, .arg = {PROTOCOL_VERSION, IOMMU_EMU_ABI_VERSION, (uint64_t)getpid(), client->token}};
         connection.fd = connect_to(client->path);
+        static pthread_once_t once = PTHREAD_ONCE_INIT;
+        pthread_once(&once, make_key);
         if (connection.fd < 0 || send_frame(connection.fd, &hello, NULL) != 0)
             lost(asked);
         connection.client = client;
+        pthread_setspecific(ending, (void *)(intptr_t)(connection.fd + 1)); /* 0 would be none. */
     }
     return connection.fd;
 }

@@ -1,6 +1,7 @@
 package org.iommuemu.harness.cli;
 
 import java.io.IOException;
+import java.nio.file.NoSuchFileException;
 import java.util.concurrent.Callable;
 import org.iommuemu.harness.BoardException;
 import org.iommuemu.probe.devicetree.DeviceTreeException;
@@ -36,8 +37,10 @@ final class ServeCommand implements Callable<Integer> {
             return drivers.serve(spec.commandLine().getOut());
         } catch (DeviceTreeException | BoardException e) {
             return badInput(e.getMessage());
+        } catch (NoSuchFileException e) {
+            return badInput(drivers.board + ": there is no such file");
         } catch (IOException e) {
-            return badInput(e.getMessage() == null ? e.toString() : e.getMessage());
+            return badInput(e.getMessage());
         }
     }
 

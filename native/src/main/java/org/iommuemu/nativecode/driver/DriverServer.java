@@ -44,7 +44,7 @@ public final class DriverServer implements AutoCloseable {
             server.bind(address);
         } catch (IOException e) {
             server.close();
-            throw e;
+            throw new IOException(path + ": it cannot be listened at: " + e.getMessage(), e);
         }
         path.toFile().deleteOnExit();
         DriverServer made = new DriverServer(server, path);

@@ -38,12 +38,13 @@ final class Frame {
     /** What a program sends behind a frame are names and log lines. */
     private static final int MOST_RECEIVED = 1 << 20;
 
+    private static final byte[] NONE = {};
     private static final int ARGUMENTS = 8;
     private static final int PAYLOAD = 56;
     private static final int RESULT = 60;
 
     private final ByteBuffer head = ByteBuffer.allocateDirect(SIZE).order(ByteOrder.nativeOrder());
-    private byte[] payload = {};
+    private byte[] payload = NONE;
 
     int kind() {
         return head.getInt(0);
@@ -83,12 +84,14 @@ final class Frame {
         for (int i = 0; i < 6; i++) {
             head.putLong(ARGUMENTS + 8 * i, i < arguments.length ? arguments[i] : 0);
         }
-        payload = new byte[0];
+        payload = NONE;
         return this;
     }
 
-    Frame result(int result) {
-        head.putInt(RESULT, result);
+    /** As {@link #set}, for what is answered to every access: nothing is allocated. */
+    Frame setReply(long value, int result) {
+        head.putInt(0, REPLY).putInt(4, 0).putInt(RESULT, result).putLong(ARGUMENTS, value);
+        payload = NONE;
         return this;
     }
 
@@ -112,7 +115,7 @@ final class Frame {
         if (length < 0 || length > MOST_RECEIVED) {
             throw new IOException("what it says is no frame: a payload of %d bytes".formatted(length));
         }
-        payload = new byte[length];
+        payload = length == 0 ? NONE : new byte[length];
         if (length > 0) {
             readAll(channel, ByteBuffer.wrap(payload));
         }

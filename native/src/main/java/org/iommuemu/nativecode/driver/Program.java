@@ -206,7 +206,7 @@ public final class Program implements DriverCalls, AutoCloseable {
             case Frame.REQUEST_LIMIT_INPUT -> result = host.limitInput((int) a);
             default -> result = -Errno.ENOSYS.number();
         }
-        f.set(Frame.REPLY, 0, value).result(result).send(from);
+        f.setReply(value, result).send(from);
     }
 
     @Override
