@@ -20,8 +20,14 @@ public final class DmaPort {
         /** The unit terminated an access without telling: reads gave zeros, writes were dropped. */
         RAZ_WI,
         /** The access was translated, but nothing answers at its physical address (decode error). */
-        BUS_ERROR
+        BUS_ERROR,
+        /** The unit keeps an access until software answers: the transfer goes on with {@link DmaPort#resume}. */
+        STALLED
     }
+
+    /** A transfer that waits in the unit at its byte {@code done}. */
+    private record Stall(
+            boolean write, long address, byte[] bytes, int offset, int length, int done, Response soFar, long token) {}
 
     /** The micro-TLB, where nothing else is asked for: direct-mapped. */
     public static final TlbGeometry MICRO_TLB = TlbGeometry.of(256, 1);
@@ -39,7 +45,10 @@ public final class DmaPort {
     private static final long[] NOTHING = new long[2 * 64];
 
     private final Bus bus;
+    /** Null for a master that is wired straight to the bus; so is {@code stream}. */
     private final Translator translator;
+
+    private final Translator.Stream stream;
     private final int streamId;
     private final int substreamId;
     private final int attributes;
@@ -50,6 +59,11 @@ public final class DmaPort {
     private final int span;
 
     private final int strideShift;
+
+    /** Bits of an index into {@link #microTlb} that say where in a set. */
+    private final int wayMask;
+
+    private final boolean caches;
 
     /** Made by the first fill: before that, one set that nothing matches. */
     private long[] microTlb = NOTHING;
@@ -64,6 +78,11 @@ public final class DmaPort {
     private boolean blocks;
 
     private DmaThread thread;
+
+    /** Null if no transfer waits. */
+    private Stall stall;
+
+    private boolean waitsWhenStalled;
 
     private final Invalidations.Listener heed = new Invalidations.Listener() {
         @Override
@@ -119,12 +138,15 @@ public final class DmaPort {
             Bus bus, Translator translator, int streamId, int substreamId, int attributes, TlbGeometry microTlb) {
         this.bus = bus;
         this.translator = translator;
+        stream = translator == null ? null : translator.stream(streamId, substreamId);
         this.streamId = streamId;
         this.substreamId = substreamId;
         this.attributes = attributes & ~Access.WRITE;
         geometry = microTlb;
         span = 2 * microTlb.ways();
         strideShift = 32 - Integer.numberOfLeadingZeros(span - 1);
+        wayMask = (1 << strideShift) - 1;
+        caches = microTlb.replacement() != TlbGeometry.Replacement.NEVER_CACHE;
         invalidations = translator == null ? null : translator.invalidations();
         seen = invalidations == null ? 0 : invalidations.head();
     }
@@ -174,18 +196,21 @@ public final class DmaPort {
         if (invalidations.head() != seen) {
             catchUp();
         }
-        int set = set(address);
+        if (!caches) {
+            return miss(address, write);
+        }
+        int entry = set(address) << strideShift;
         long right = write ? WRITE : READ;
         long wanted = address & PAGE_ADDRESS | right;
-        int first = set << strideShift;
-        for (int entry = first; entry < first + span; entry += 2) {
+        do {
             if ((microTlb[entry] & (PAGE_ADDRESS | right)) == wanted) {
                 if (replacement != null) {
-                    replacement.used(set, (entry - first) / 2);
+                    replacement.used(entry >>> strideShift, (entry & wayMask) >> 1);
                 }
                 return microTlb[entry + 1];
             }
-        }
+            entry += 2;
+        } while ((entry & wayMask) != 0);
         return missAndFill(address, write);
     }
 
@@ -201,18 +226,20 @@ public final class DmaPort {
     }
 
     private long miss(long address, boolean write) {
-        if (translator != null) {
-            return translator.translate(streamId, substreamId, address, attributes | (write ? Access.WRITE : 0));
+        if (stream != null) {
+            return stream.translate(address, accessBits(write));
         }
         return address >>> PhysicalMemory.ADDRESS_BITS == 0 ? Translation.identity(address) : Translation.ABORT;
+    }
+
+    private int accessBits(boolean write) {
+        return attributes | (write ? Access.WRITE : 0);
     }
 
     private long missAndFill(long address, boolean write) {
         long translation = miss(address, write);
         // What was invalidated since we looked may be what the unit answered from.
-        if (!Translation.translated(translation)
-                || geometry.replacement() == TlbGeometry.Replacement.NEVER_CACHE
-                || invalidations.head() != seen) {
+        if (!Translation.translated(translation) || invalidations.head() != seen) {
             return translation;
         }
         if (microTlb == NOTHING) {
@@ -273,39 +300,130 @@ public final class DmaPort {
         return transfer(true, address, source, offset, length);
     }
 
-    private Response transfer(boolean write, long address, byte[] bytes, int offset, int length) {
+    /**
+     * Whether transfers that stall wait, on the thread of the master, until software has answered; otherwise, as at first,
+     * they return {@link Response#STALLED}. An invalidation does not wait for a transfer that is stalled.
+     */
+    public void waitsWhenStalled(boolean waits) {
+        waitsWhenStalled = waits;
+    }
+
+    /**
+     * Goes on with the transfer that stalled: what {@link Response} it has come to now, which may be STALLED again. A port
+     * has one transfer under way; a master that has several at a time has several ports.
+     *
+     * @throws IllegalStateException if no transfer is stalled
+     */
+    public Response resume() {
+        Stall waiting = stall;
+        if (waiting == null) {
+            throw new IllegalStateException("no transfer of this port is stalled");
+        }
+        stall = null;
         beginBurst();
         try {
-            return move(write, address, bytes, offset, length);
+            long at = waiting.address + waiting.done;
+            long translation = translator.resume(waiting.token, streamId, substreamId, at, accessBits(waiting.write));
+            return move(
+                    waiting.write,
+                    waiting.address,
+                    waiting.bytes,
+                    waiting.offset,
+                    waiting.length,
+                    waiting.done,
+                    waiting.soFar,
+                    translation);
         } finally {
             endBurst();
         }
     }
 
-    private Response move(boolean write, long address, byte[] bytes, int offset, int length) {
-        Response response = Response.OK;
-        for (int done = 0, part; done < length; done += part) {
+    private Response transfer(boolean write, long address, byte[] bytes, int offset, int length) {
+        if (stall != null) {
+            throw new IllegalStateException("a transfer of this port is stalled at 0x%x".formatted(stall.address));
+        }
+        if (length == 0) {
+            return Response.OK;
+        }
+        beginBurst();
+        try {
+            return move(write, address, bytes, offset, length, 0, Response.OK, translatePage(address, write));
+        } finally {
+            endBurst();
+        }
+    }
+
+    private long translatePage(long address, boolean write) {
+        return stream == null ? Translation.identity(address) : translate(address, write);
+    }
+
+    /** @param translation of the page of byte {@code from}, where the transfer begins or goes on */
+    private Response move(
+            boolean write,
+            long address,
+            byte[] bytes,
+            int offset,
+            int length,
+            int from,
+            Response soFar,
+            long translation) {
+        Response response = soFar;
+        for (int done = from; ; ) {
             long at = address + done;
-            part = Math.min(length - done, PAGE - (int) (at & PAGE - 1));
-            long translation = translator == null ? Translation.identity(at) : translate(at, write);
-            if (translation == Translation.RAZ_WI) {
+            int part = Math.min(length - done, PAGE - (int) (at & PAGE - 1));
+            if (Translation.translated(translation)) {
+                long physical = stream == null ? at : Translation.address(translation, at);
+                if (!access(write, physical, bytes, offset + done, part)) {
+                    return Response.BUS_ERROR;
+                }
+            } else if (Translation.isStalled(translation)) {
+                translation = waitsWhenStalled ? await(translation, at, write) : translation;
+                if (Translation.isStalled(translation)) {
+                    stall = new Stall(write, address, bytes, offset, length, done, response, translation);
+                    return Response.STALLED;
+                }
+                continue;
+            } else if (translation == Translation.RAZ_WI) {
                 response = Response.RAZ_WI;
                 if (!write) {
                     Arrays.fill(bytes, offset + done, offset + done + part, (byte) 0);
                 }
-            } else if (!Translation.translated(translation)) {
-                return Response.ABORT;
             } else {
-                long physical = translator == null ? at : Translation.address(translation, at);
-                if (!access(write, physical, bytes, offset + done, part)) {
-                    return Response.BUS_ERROR;
-                }
+                return Response.ABORT;
             }
+            done += part;
+            if (done == length) {
+                return response;
+            }
+            translation = translatePage(address + done, write);
         }
-        return response;
     }
 
-    private boolean access(boolean write, long physical, byte[] bytes, int offset, int length) {
+    /** Waits for software's answer; still stalled if the thread was interrupted. */
+    private long await(long stalled, long address, boolean write) {
+        DmaThread waiter = invalidations == null ? null : thread;
+        long translation = stalled;
+        while (Translation.isStalled(translation)) {
+            if (waiter != null) {
+                waiter.park(); // The access has gone nowhere yet, so there is nothing that an invalidation could wait
+                // for.
+            }
+            try {
+                translator.awaitResumption(translation);
+            } catch (InterruptedException e) {
+                Thread.currentThread().interrupt();
+                return translation;
+            } finally {
+                if (waiter != null) {
+                    waiter.unpark();
+                }
+            }
+            translation = translator.resume(translation, streamId, substreamId, address, accessBits(write));
+        }
+        return translation;
+    }
+
+    boolean access(boolean write, long physical, byte[] bytes, int offset, int length) {
         DmaThread mover = invalidations == null ? null : thread;
         if (mover != null) {
             mover.startMoving();

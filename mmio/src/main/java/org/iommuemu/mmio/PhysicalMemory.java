@@ -83,7 +83,7 @@ public final class PhysicalMemory {
 
         private Window(long number, ByteBuffer bytes, boolean whole) {
             this.number = number;
-            this.bytes = bytes;
+            this.bytes = bytes.order(ByteOrder.LITTLE_ENDIAN);
             this.whole = whole;
         }
 
@@ -92,9 +92,12 @@ public final class PhysicalMemory {
             return address >>> CHUNK_SHIFT == number;
         }
 
-        /** As {@link PhysicalMemory#read64}, at an address in here. */
-        public long read64(long address) {
-            return (long) LONGS.getAcquire(bytes, (int) address & CHUNK_MASK);
+        /**
+         * As {@link PhysicalMemory#read64}, at an address in here, but the read does not acquire: one whose address comes
+         * from what was read here is ordered behind it by that, as on all processors that have a JVM; others need a fence.
+         */
+        public long read64Plain(long address) {
+            return bytes.getLong((int) address & CHUNK_MASK);
         }
     }
 

@@ -39,7 +39,8 @@ public final class RegisterFile implements BusDevice {
         long read(long stored);
     }
 
-    private record Guard(BooleanSupplier writable, String rule) {}
+    /** @param next another guard of the same register, or null */
+    private record Guard(long bits, BooleanSupplier writable, String rule, Guard next) {}
 
     private static final VarHandle VALUES = MethodHandles.arrayElementVarHandle(long[].class);
 
@@ -54,10 +55,19 @@ public final class RegisterFile implements BusDevice {
     private final ReadEffect[] readEffects;
     private final Guard[] guards;
 
-    /** By register: reads of it (or of the register that acknowledges it) that still see the old state; 0 = idle. */
-    private final int[] handshakes;
+    /** By register: the handshake that a write of it started; null if none is under way. */
+    private final Latency.Wait[] handshakes;
 
-    private int handshakeReads;
+    /** By register: whether hardware is not done, however long it has been; null for never. */
+    private final BooleanSupplier[] holds;
+
+    /** How many handshakes are under way. */
+    private int underWay;
+
+    private Latency latency = Latency.NONE;
+
+    /** The unit's lock: this, or the file that this one belongs to. */
+    private final Object lock;
 
     /**
      * Registers in their reset state.
@@ -66,6 +76,18 @@ public final class RegisterFile implements BusDevice {
      * @param misuse hears of accesses that the architecture does not foresee
      */
     public RegisterFile(RegisterMap map, String unit, MisuseListener misuse) {
+        this(map, unit, misuse, null);
+    }
+
+    /**
+     * Registers in their reset state, in a window of their own, of a unit that has others.
+     *
+     * @param unit its name in messages
+     * @param misuse hears of accesses that the architecture does not foresee
+     * @param lockedBy whose monitor is the unit's lock
+     */
+    public RegisterFile(RegisterMap map, String unit, MisuseListener misuse, RegisterFile lockedBy) {
+        lock = lockedBy == null ? this : lockedBy.lock;
         this.map = map;
         this.unit = unit;
         this.misuse = misuse;
@@ -73,12 +95,19 @@ public final class RegisterFile implements BusDevice {
         writeEffects = new WriteEffect[values.length];
         readEffects = new ReadEffect[values.length];
         guards = new Guard[values.length];
-        handshakes = new int[values.length];
+        handshakes = new Latency.Wait[values.length];
+        holds = new BooleanSupplier[values.length];
     }
 
-    /** Sets what writes of a register do, beyond storing. */
+    /** Adds to what writes of a register do, beyond storing; what was added first is done first. */
     public void onWrite(Register register, WriteEffect effect) {
-        writeEffects[register.index] = effect;
+        WriteEffect first = writeEffects[register.index];
+        writeEffects[register.index] = first == null
+                ? effect
+                : (before, after) -> {
+                    first.written(before, after);
+                    effect.written(before, after);
+                };
     }
 
     /** Sets how reads of a register are answered. */
@@ -92,15 +121,52 @@ public final class RegisterFile implements BusDevice {
      * @param rule the rule that such a write breaks, for the message
      */
     public void guard(Register register, BooleanSupplier writable, String rule) {
-        guards[register.index] = new Guard(writable, rule);
+        guard(register, -1, writable, rule);
+    }
+
+    /**
+     * Makes some bits of a register writable at times only: other writes leave them as they are, and the misuse listener is
+     * told if they would have changed.
+     *
+     * @param bits which; all: the write is ignored as a whole, and told in any case
+     * @param rule the rule that such a write breaks, for the message
+     */
+    public void guard(Register register, long bits, BooleanSupplier writable, String rule) {
+        guards[register.index] = new Guard(bits, writable, rule, guards[register.index]);
     }
 
     /**
      * How long handshakes last: acknowledge registers keep their old value, and {@link Field.Type#BUSY} bits stay set, for
      * so many reads by software. 0 (the default): the answer is there at once; negative: it never comes.
      */
-    public synchronized void handshakeReads(int reads) {
-        handshakeReads = reads;
+    public void handshakeReads(int reads) {
+        handshakes(Latency.reads(reads));
+    }
+
+    /** How long handshakes last that begin from now on, see {@link #handshakeReads}. */
+    public void handshakes(Latency howLong) {
+        synchronized (lock) {
+            latency = howLong;
+        }
+    }
+
+    /**
+     * Lets handshakes of a register last longer, while hardware is not done with what it was told. When it is, it calls
+     * {@link #settle}.
+     *
+     * @param busy asked under the monitor
+     */
+    public void holdHandshake(Register register, BooleanSupplier busy) {
+        holds[register.index] = busy;
+    }
+
+    /** Ends the handshakes that have lasted long enough. */
+    public void settle() {
+        synchronized (lock) {
+            for (int i = 0; underWay > 0 && i < handshakes.length; i++) {
+                settle(i);
+            }
+        }
     }
 
     /** The value of a register as hardware sees it. */
@@ -114,15 +180,20 @@ public final class RegisterFile implements BusDevice {
     }
 
     /** Sets a register by hardware; no effect runs. */
-    public synchronized void set(Register register, long value) {
-        VALUES.setRelease(values, register.index, value);
+    public void set(Register register, long value) {
+        synchronized (lock) {
+            VALUES.setRelease(values, register.index, value);
+        }
     }
 
     /** Back to the reset state; no effect runs. */
-    public synchronized void reset() {
-        for (int i = 0; i < values.length; i++) {
-            VALUES.setRelease(values, i, map.reset[i]);
-            handshakes[i] = 0;
+    public void reset() {
+        synchronized (lock) {
+            for (int i = 0; i < values.length; i++) {
+                VALUES.setRelease(values, i, map.reset[i]);
+                handshakes[i] = null;
+            }
+            underWay = 0;
         }
     }
 
@@ -151,12 +222,14 @@ public final class RegisterFile implements BusDevice {
         if (readEffects[index] == null && acknowledged == null && map.busy[index] == 0) {
             return (long) VALUES.getAcquire(values, index);
         }
-        synchronized (this) {
+        synchronized (lock) {
+            int waiting = acknowledged == null ? index : acknowledged.index;
+            settle(waiting);
             ReadEffect effect = readEffects[index];
             long value = effect == null ? values[index] : effect.read(values[index]);
-            int waiting = acknowledged == null ? index : acknowledged.index;
-            if (handshakes[waiting] > 0 && --handshakes[waiting] == 0) {
-                complete(waiting);
+            if (handshakes[waiting] != null) {
+                handshakes[waiting].looked();
+                settle(waiting);
             }
             return value;
         }
@@ -192,14 +265,31 @@ public final class RegisterFile implements BusDevice {
         }
     }
 
-    private synchronized void changeRegister(int index, long lanes, long value) {
-        Guard guard = guards[index];
-        if (guard != null && !guard.writable.getAsBoolean()) {
-            misuse.misuse(
-                    unit, "write of 0x%x to %s ignored: %s".formatted(value & lanes, map.registers[index], guard.rule));
+    private void changeRegister(int index, long lanes, long value) {
+        synchronized (lock) {
+            settle(); // Guards look at what is acknowledged.
+            changeLocked(index, lanes, value);
+        }
+    }
+
+    private void changeLocked(int index, long lanes, long value) {
+        long before = values[index];
+        long writable = -1;
+        for (Guard guard = guards[index]; guard != null; guard = guard.next) {
+            if (!guard.writable.getAsBoolean()) {
+                writable &= ~guard.bits;
+                if (writable == 0 || ((value ^ before) & lanes & guard.bits) != 0) {
+                    misuse.misuse(
+                            unit,
+                            "write of 0x%x to %s ignored: %s"
+                                    .formatted(value & lanes, map.registers[index], guard.rule));
+                }
+            }
+        }
+        if (writable == 0) {
             return;
         }
-        long before = values[index];
+        lanes &= writable;
         long stored = lanes & map.rw[index];
         long after = before & ~stored | value & stored;
         after &= ~(value & lanes & map.w1c[index]);
@@ -211,17 +301,21 @@ public final class RegisterFile implements BusDevice {
             effect.written(before, after);
         }
         if (map.acknowledgedBy[index] != RegisterMap.NONE || (value & lanes & map.busy[index]) != 0) {
-            if (handshakeReads == 0) {
-                complete(index);
-            } else {
-                handshakes[index] = handshakeReads;
-            }
+            underWay += handshakes[index] == null ? 1 : 0;
+            handshakes[index] = latency.start();
+            settle(index);
         }
     }
 
-    /** Hardware is done with what a write started. */
-    private void complete(int index) {
-        handshakes[index] = 0;
+    /** Ends the handshake of a register, if there is one that has lasted long enough. */
+    private void settle(int index) {
+        if (handshakes[index] == null
+                || !handshakes[index].isOver()
+                || holds[index] != null && holds[index].getAsBoolean()) {
+            return;
+        }
+        handshakes[index] = null;
+        underWay--;
         VALUES.setRelease(values, index, values[index] & ~map.busy[index]);
         int acknowledge = map.acknowledgedBy[index];
         if (acknowledge != RegisterMap.NONE) {

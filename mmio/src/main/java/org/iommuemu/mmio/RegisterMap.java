@@ -3,6 +3,7 @@ package org.iommuemu.mmio;
 import java.util.Arrays;
 import java.util.Collection;
 import java.util.List;
+import java.util.Map;
 
 /**
  * The registers of a kind of unit, compiled to arrays that an access indexes once. Immutable; shared by all units of the
@@ -89,6 +90,37 @@ public final class RegisterMap {
                     && registers[i].acknowledged() == null;
         }
         readable = Arrays.stream(registers).mapToLong(Register::readable).toArray();
+    }
+
+    private RegisterMap(RegisterMap of, Map<Register, Long> absent, Map<Integer, Register> aliases) {
+        registers = of.registers;
+        storage = of.storage;
+        acknowledgedBy = of.acknowledgedBy;
+        words = of.words.clone();
+        reset = of.reset.clone();
+        rw = of.rw.clone();
+        w1c = of.w1c.clone();
+        w0c = of.w0c.clone();
+        w1s = of.w1s.clone();
+        busy = of.busy.clone();
+        readable = of.readable.clone();
+        absent.forEach((register, mask) -> {
+            for (long[] masks : new long[][] {reset, rw, w1c, w0c, w1s, busy, readable}) {
+                masks[register.index] &= ~mask;
+            }
+        });
+        aliases.forEach((offset, register) -> words[offset / 4] = words[register.offset() / 4]);
+    }
+
+    /**
+     * The same registers as a unit with less has them. They stay the same objects: a {@link RegisterFile} of either map
+     * knows them.
+     *
+     * @param absent bits that are RES0
+     * @param aliases offsets at which 32-bit registers can be found, too
+     */
+    public RegisterMap variant(Map<Register, Long> absent, Map<Integer, Register> aliases) {
+        return new RegisterMap(this, absent, aliases);
     }
 
     private long[] masks(Field.Type type) {

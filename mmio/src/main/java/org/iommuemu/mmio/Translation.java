@@ -14,7 +14,7 @@ package org.iommuemu.mmio;
  * <tr><td>11:6</td><td>permissions, known to {@code page-tables} only</td></tr>
  * <tr><td>5:0</td><td>log2 of the size in bytes of what the table entry maps</td></tr>
  * <tr><td colspan=2>not translated, as a port sees it; the rest of the bits belongs to the unit</td></tr>
- * <tr><td>2:0</td><td>{@link #ABORT}, {@link #RAZ_WI}</td></tr>
+ * <tr><td>2:0</td><td>{@link #ABORT}, {@link #RAZ_WI}, {@link #STALLED}</td></tr>
  * </table>
  */
 public final class Translation {
@@ -23,6 +23,10 @@ public final class Translation {
     /** The access is terminated; the master sees success: a read gives zeros, a write is dropped. */
     public static final long RAZ_WI = 1L << 63 | 2;
 
+    /** The access waits in the unit until software answers, see {@link Translator#resume}. */
+    public static final long STALLED = 1L << 63 | 3;
+
+    private static final long OUTCOME = 1L << 63 | 7;
     private static final long PAGE = 0x000f_ffff_ffff_f000L;
 
     private Translation() {}
@@ -47,6 +51,11 @@ public final class Translation {
     /** Whether there is a physical address. */
     public static boolean translated(long translation) {
         return translation >= 0;
+    }
+
+    /** Whether the access waits in the unit. */
+    public static boolean isStalled(long translation) {
+        return (translation & OUTCOME) == STALLED;
     }
 
     /**

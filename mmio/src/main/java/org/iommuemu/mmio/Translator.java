@@ -18,10 +18,48 @@ public interface Translator {
      */
     long translate(int streamId, int substreamId, long address, int access);
 
+    /** The same for one stream and substream, whose translations a port asks for one after the other. */
+    @FunctionalInterface
+    interface Stream {
+        /** As {@link Translator#translate}. One thread at a time. */
+        long translate(long address, int access);
+    }
+
+    /**
+     * What a port in front of the unit asks, instead of {@link #translate}.
+     *
+     * @param streamId as in {@link #translate}
+     * @param substreamId as in {@link #translate}
+     */
+    default Stream stream(int streamId, int substreamId) {
+        return (address, access) -> translate(streamId, substreamId, address, access);
+    }
+
     /**
      * What the unit invalidates, for ports to keep what they cache true; null if it does not tell, and they must not cache.
      */
     default Invalidations invalidations() {
         return null;
+    }
+
+    /**
+     * Asks what has become of an access that stalled. Whoever makes accesses asks until there is an answer: the unit keeps
+     * the access until then.
+     *
+     * @param stalled what {@link #translate} returned, or this
+     * @return as {@link #translate}: {@link Translation#isStalled stalled} still, or again
+     */
+    default long resume(long stalled, int streamId, int substreamId, long address, int access) {
+        return translate(streamId, substreamId, address, access);
+    }
+
+    /**
+     * Waits until an access that stalled may have been answered, or a moment. The caller holds no lock of the unit.
+     *
+     * @param stalled what {@link #translate} or {@link #resume} returned
+     * @throws InterruptedException if the thread is interrupted
+     */
+    default void awaitResumption(long stalled) throws InterruptedException {
+        Thread.sleep(1);
     }
 }

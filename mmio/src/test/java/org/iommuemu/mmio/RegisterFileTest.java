@@ -399,4 +399,60 @@ class RegisterFileTest {
         file.onRead(flags, stored -> -1);
         assertEquals(0x000f_ffff, file.read(0xc, 4));
     }
+
+    @Test
+    void aHandshakeLastsAsLongAsTheClockSays() {
+        long[] now = {1_000};
+        file.handshakes(Latency.nanoseconds(50, () -> now[0]));
+        file.write(0, 4, 1);
+        now[0] += 49;
+        assertEquals(0x50, file.read(4, 4));
+        now[0] += 1;
+        assertEquals(1, file.read(4, 4));
+    }
+
+    @Test
+    void aGuardSeesAHandshakeThatIsOverThoughNobodyLooked() {
+        long[] now = {0};
+        file.guard(flags, () -> file.get(ack) == 1, "not acknowledged");
+        file.handshakes(Latency.nanoseconds(50, () -> now[0]));
+        file.write(0, 4, 1);
+        file.write(0xc, 4, 1);
+        assertEquals(1, misuse.size(), "ignored");
+        now[0] = 50;
+        file.write(0xc, 4, 1);
+        assertEquals(1, misuse.size());
+    }
+
+    @Test
+    void aHandshakeWaitsForHardwareThatIsNotDone() {
+        boolean[] busy = {true};
+        file.holdHandshake(control, () -> busy[0]);
+        file.write(0, 4, 1);
+        for (int i = 0; i < 3; i++) {
+            assertEquals(0x50, file.read(4, 4));
+        }
+        busy[0] = false;
+        file.settle();
+        assertEquals(1, file.get(ack));
+    }
+
+    @Test
+    void effectsOfAWriteAddUp() {
+        List<String> done = new ArrayList<>();
+        file.onWrite(control, (before, after) -> done.add("first"));
+        file.onWrite(control, (before, after) -> done.add("second"));
+        file.write(0, 4, 1);
+        assertEquals(List.of("first", "second"), done);
+    }
+
+    @Test
+    void aSecondWindowOfAUnitHasTheSameLock() {
+        Register other = Register.word("OTHER", 0, Field.rw("A", 0));
+        RegisterFile second = new RegisterFile(new RegisterMap(4, List.of(other)), "u", MisuseListener.NONE, file);
+        boolean[] locked = new boolean[1];
+        second.onWrite(other, (before, after) -> locked[0] = Thread.holdsLock(file));
+        second.write(0, 4, 1);
+        assertTrue(locked[0]);
+    }
 }

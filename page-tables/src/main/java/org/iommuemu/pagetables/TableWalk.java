@@ -1,5 +1,8 @@
 package org.iommuemu.pagetables;
 
+import java.lang.invoke.MethodHandles;
+import java.lang.invoke.VarHandle;
+import java.util.function.IntConsumer;
 import org.iommuemu.mmio.Access;
 import org.iommuemu.mmio.PhysicalMemory;
 import org.iommuemu.mmio.Translation;
@@ -19,25 +22,66 @@ import org.iommuemu.mmio.Translation;
  * that page dirty. Stage 1 is updated before its output passes through stage 2, whose fault does not take that back.
  */
 public final class TableWalk {
+    private static final VarHandle USUAL_LEAF;
+    private static final VarHandle USUAL_BOTH;
+
+    static {
+        try {
+            MethodHandles.Lookup lookup = MethodHandles.lookup();
+            USUAL_LEAF = lookup.findVarHandle(TableWalk.class, "usualLeaf", long.class);
+            USUAL_BOTH = lookup.findVarHandle(TableWalk.class, "usualBoth", long.class);
+        } catch (ReflectiveOperationException e) {
+            throw new ExceptionInInitializerError(e);
+        }
+    }
+
     /** Not a result: a descriptor has changed since it was read. */
     private static final long RETRY = 0;
     /** Not a result either: the descriptor is as it should be. */
     private static final long UPDATED = 1;
     /** Beside the bits of {@link Access}: made by a unit itself, for a table or a structure. */
     private static final int FOR_TABLE = 1 << 8;
+    /**
+     * Beside the bits of {@link Access}: the walk only looks. Hardware update, where it is on, changes no descriptor, and
+     * faults and permissions are as if it had.
+     */
+    public static final int NO_UPDATE = 1 << 9;
+    /** Beside the bits of {@link Access}: of two stages the first only, though its tables are read through the second. */
+    public static final int FIRST_STAGE = 1 << 10;
+
     /** Bit 7 of a descriptor: AP[2] at stage 1, 1 if clean; S2AP[1] at stage 2, 1 if dirty. */
     private static final long DIRTY_BIT = 1L << 7;
     /** In {@link #types}: the shareability is the descriptor's. */
     private static final long SHAREABILITY_OF_DESCRIPTOR = 1;
+    /** Where a result has its address. */
+    private static final long RESULT_ADDRESS = 0x000f_ffff_ffff_f000L;
+    /** Bits 54:51 and 11:2 of a leaf: all that is not its type and address. */
+    private static final long LEAF_ATTRIBUTES = 0xfL << 51 | 0xffc;
+    /** One leaf in so many may become the {@link #usualLeaf}. */
+    private static final int LEAVES_PER_CHANGE = 64;
 
     private final PhysicalMemory memory;
     private final Granule granule;
     private final TableWalk next;
     private final Tlb tlb;
     private final int space;
+    /** Hears of reads of descriptors; null if nobody does. */
+    private final IntConsumer reads;
 
     /** The RAM around the first table, where others mostly are, too. Set once, without order: it never is a wrong one. */
     private PhysicalMemory.Window home;
+
+    /**
+     * What most leaves of the last level come to: the result but for the address, and in the address's place the
+     * {@link #attributes} of descriptors that come to it, if no table above restricts them; 0 at first. The address of the
+     * next walk often depends on this one's result. A processor guesses that a comparison holds and goes on with the address
+     * alone, where it would have to wait for look-ups of rights and types that all end in the same word. Read and written
+     * without order: it is right for whoever has descriptors like these.
+     */
+    private long usualLeaf;
+
+    /** What both stages mostly come to, but for the address, for the same reason. */
+    private long usualBoth;
 
     // Where to go.
     private final long base;
@@ -45,10 +89,12 @@ public final class TableWalk {
     private final long flip;
     private final int inputBits;
     private final int startShift;
+    /** Offsets in a table, as masks: those of the first table, and of others. */
     private final long startMask;
+
     private final int pageShift;
-    private final int levelBits;
     private final long levelMask;
+    private final int levelBits;
     private final boolean bigEndian;
     // How descriptors are read: see AddressFormat.
     private final long low;
@@ -65,6 +111,9 @@ public final class TableWalk {
     private final long contiguous;
     private final long notGlobal;
     private final long hierarchy;
+    private final long attributes;
+    /** Address bits above 11 that a page leaves as they are. */
+    private final long pageOffset;
 
     // Hardware update.
     private final boolean accessFlagUpdate;
@@ -86,14 +135,15 @@ public final class TableWalk {
         next = builder.next;
         tlb = builder.tlb;
         space = builder.space;
+        reads = builder.reads;
         bigEndian = builder.bigEndian;
         inputBits = builder.inputBits;
-        flip = builder.upper ? -1 : 0;
+        flip = !builder.upper ? 0 : builder.aarch32 ? 0xffff_ffffL : -1;
         pageShift = granule.shift();
         levelBits = granule.levelBits();
-        levelMask = (1L << levelBits) - 1;
+        levelMask = (1L << levelBits) - 1 << 3;
         startShift = granule.entryShift(builder.startLevel);
-        startMask = (1L << inputBits - startShift) - 1;
+        startMask = (1L << inputBits - startShift) - 1 << 3;
         boolean ds = builder.ds && granule != Granule.KIB_64;
         AddressFormat format = AddressFormat.of(granule, granule == Granule.KIB_64 ? builder.lpa : ds);
         low = format.low() & (1L << builder.addressBits) - 1;
@@ -114,15 +164,17 @@ public final class TableWalk {
         dirty = builder.stage2 ? DIRTY_BIT : 0;
         contiguous = builder.contiguous ? Descriptor.CONTIGUOUS : 0;
         notGlobal = builder.stage2 ? 0 : Descriptor.NG;
-        hierarchy = builder.stage2 || !builder.hierarchical ? 0 : 0xf;
+        hierarchy = builder.stage2 || !builder.hierarchical ? 0 : 0xfL << 59;
+        attributes = LEAF_ATTRIBUTES & ~high;
+        pageOffset = granule.bytes() - 1 & -4096;
         for (int i = 0; i < rights.length; i++) {
             rights[i] = builder.stage2 ? builder.stage2Rights(i) : builder.stage1Rights(i);
         }
         types = new long[builder.stage2 ? 16 : 8];
         for (int i = 0; i < types.length; i++) {
-            int attributes = builder.stage2 ? stage2Attributes(i) : (int) (builder.mair >>> 8 * i) & 0xff;
-            boolean ofDescriptor = !isUncached(attributes) && !ds;
-            types[i] = translation(0, 0, attributes, builder.shareability)
+            int attributes = builder.stage2 ? builder.stage2Attributes(i) : (int) (builder.mair >>> 8 * i) & 0xff;
+            boolean ofDescriptor = !MemoryAttributes.isUncached(attributes) && !ds;
+            types[i] = MemoryAttributes.translation(0, 0, attributes, builder.shareability)
                     | (ofDescriptor ? SHAREABILITY_OF_DESCRIPTOR : 0);
         }
         protectedTableWalk = builder.protectedTableWalk;
@@ -154,11 +206,16 @@ public final class TableWalk {
         private boolean accessFlagUpdate;
         private boolean dirtyState;
         private boolean xnx;
+        private boolean aarch32;
+        private boolean uwxn;
+        private boolean unprivileged = true;
+        private boolean forceWriteBack;
         private boolean protectedTableWalk;
         private long mair;
         private TableWalk next;
         private Tlb tlb;
         private int space;
+        private IntConsumer reads;
 
         private Builder(
                 PhysicalMemory memory, boolean stage2, Granule granule, long base, int inputBits, int outputBits) {
@@ -217,6 +274,27 @@ public final class TableWalk {
         /** Privileged data accesses to what unprivileged ones can reach are not permitted. */
         public Builder pan(boolean on) {
             pan = on;
+            return this;
+        }
+
+        /**
+         * VMSAv8-32: addresses have 32 bits, where {@link #upper} matters; what is not readable is not executable; at stage 1
+         * bit 54 is for all accesses.
+         */
+        public Builder aarch32(boolean on) {
+            aarch32 = on;
+            return this;
+        }
+
+        /** VMSAv8-32: what unprivileged accesses can write is not privileged-executable (in VMSAv8-64 it never is). */
+        public Builder uwxn(boolean on) {
+            uwxn = on;
+            return this;
+        }
+
+        /** Whether unprivileged accesses are permitted anything (they are, unless told otherwise; E0PD). */
+        public Builder unprivileged(boolean on) {
+            unprivileged = on;
             return this;
         }
 
@@ -287,6 +365,12 @@ public final class TableWalk {
             return this;
         }
 
+        /** Stage 2 decides memory types, where it wants to, alone (FEAT_S2FWB). */
+        public Builder forceWriteBack(boolean on) {
+            forceWriteBack = on;
+            return this;
+        }
+
         /** Stage 2: tables of stage 1 must not be in Device memory (S2PTW); a Permission fault at stage 2. */
         public Builder protectedTableWalk(boolean on) {
             protectedTableWalk = on;
@@ -318,6 +402,15 @@ public final class TableWalk {
             return this;
         }
 
+        /**
+         * Who hears, after each walk, how many descriptors of this table it read. A walk that starts again, as a descriptor
+         * has changed meanwhile, and what a stage 2 fault ended are not counted.
+         */
+        public Builder counting(IntConsumer descriptors) {
+            reads = descriptors;
+            return this;
+        }
+
         /** The walk. */
         public TableWalk build() {
             return new TableWalk(this);
@@ -332,32 +425,38 @@ public final class TableWalk {
                 long all = WalkResult.UR | (writable ? WalkResult.UW : 0) | (executable ? WalkResult.UX : 0);
                 return all | all << 3;
             }
-            boolean unprivileged = (bits & 1) != 0;
+            boolean forAll = (bits & 1) != 0;
             boolean pxn = (bits & 4) != 0;
             long permissions = 0;
-            if (unprivileged) {
+            if (forAll) {
                 permissions |= WalkResult.UR | (writable ? WalkResult.UW : 0);
             }
-            if (!pan || !unprivileged) {
+            if (!pan || !forAll) {
                 permissions |= WalkResult.PR | (writable ? WalkResult.PW : 0);
             }
-            if (!uxn && !(wxn && unprivileged && writable)) {
+            if (!uxn && !(wxn && forAll && writable) && (forAll || !aarch32)) {
                 permissions |= WalkResult.UX;
             }
-            // What unprivileged software can write is never privileged-executable (D8.4.3).
-            if (!pxn && !(unprivileged && writable) && !(wxn && writable)) {
+            // What unprivileged software can write is never privileged-executable (D8.4.3); in VMSAv8-32 by UWXN only.
+            boolean neverPrivileged = aarch32 ? uxn || uwxn && forAll && writable : forAll && writable;
+            if (!pxn && !neverPrivileged && !(wxn && writable)) {
                 permissions |= WalkResult.PX;
             }
-            return permissions;
+            return unprivileged ? permissions : permissions & ~(WalkResult.UR | WalkResult.UW | WalkResult.UX);
         }
 
         /** Permissions of stage 2 by S2AP[1:0] and XN[1:0], of which XN[0] is RES0 without FEAT_XNX (bits 0 to 3). */
         private long stage2Rights(int bits) {
             int xn = bits >>> 2 & (xnx ? 3 : 2);
+            boolean executable = (bits & 1) != 0 || !aarch32;
             return ((bits & 1) != 0 ? WalkResult.UR | WalkResult.PR : 0)
                     | ((bits & 2) != 0 ? WalkResult.UW | WalkResult.PW : 0)
-                    | (xn <= 1 ? WalkResult.UX : 0)
-                    | (xn == 0 || xn == 3 ? WalkResult.PX : 0);
+                    | (executable && xn <= 1 ? WalkResult.UX : 0)
+                    | (executable && (xn == 0 || xn == 3) ? WalkResult.PX : 0);
+        }
+
+        private int stage2Attributes(int memAttr) {
+            return forceWriteBack ? MemoryAttributes.ofForcingStage2(memAttr) : MemoryAttributes.ofStage2(memAttr);
         }
     }
 
@@ -395,7 +494,7 @@ public final class TableWalk {
      * checked here; a permission fault of a stage has no other effect.
      *
      * @param input address with all 64 bits; a top byte to be ignored has been made to agree with the rest
-     * @param access bits of {@link Access}
+     * @param access bits of {@link Access}, {@link #NO_UPDATE}, {@link #FIRST_STAGE}
      * @return bits of {@link WalkResult}
      */
     public long walk(long input, int access) {
@@ -413,11 +512,35 @@ public final class TableWalk {
         do {
             result = descend(input, access, stage2Epoch);
         } while (result == RETRY);
-        if (next == null || WalkResult.isFault(result)) {
+        if (reads != null) {
+            reads.accept(descriptorsRead(input, result));
+        }
+        if (next == null || WalkResult.isFault(result) || (access & FIRST_STAGE) != 0) {
             return result;
         }
         long second = next.through(Translation.address(result, input), access, stage2Epoch);
-        return WalkResult.isFault(second) ? second : combine(result, second);
+        if (WalkResult.isFault(second)) {
+            return second;
+        }
+        long both = MemoryAttributes.combine(result, second) & ~RESULT_ADDRESS;
+        long usual = (long) USUAL_BOTH.getOpaque(this);
+        if (both == usual) {
+            return second & RESULT_ADDRESS | usual; // Not both, which has to be waited for: see usualLeaf.
+        }
+        if (usual == 0 || mayBeUsual(second)) {
+            USUAL_BOTH.setOpaque(this, both);
+        }
+        return second & RESULT_ADDRESS | both;
+    }
+
+    private int descriptorsRead(long input, long result) {
+        boolean fault = WalkResult.isFault(result);
+        boolean otherStage = fault && WalkResult.isStage2(result) != (stageBit != 0);
+        if (otherStage || (input ^ flip) >>> inputBits != 0 || baseTooLarge) {
+            return 0;
+        }
+        int last = fault ? WalkResult.level(result) : WalkResult.level(result, granule);
+        return last - level(startShift) + 1;
     }
 
     /** The epoch of the TLB of the stage 2 below this table, if there are both. */
@@ -443,7 +566,7 @@ public final class TableWalk {
             return cached;
         }
         long result = walk(ipa, access);
-        if (!WalkResult.isFault(result)) {
+        if (!WalkResult.isFault(result) && (access & NO_UPDATE) == 0) {
             tlb.fill(space, 0, ipa, result, epoch);
         }
         return result;
@@ -454,7 +577,7 @@ public final class TableWalk {
     }
 
     private static boolean isDevice(long translation) {
-        return Translation.attributes(translation) >>> 4 == 0;
+        return MemoryAttributes.isDevice(Translation.attributes(translation));
     }
 
     private long descend(long input, int access, long stage2Epoch) {
@@ -467,14 +590,14 @@ public final class TableWalk {
         }
         long table = base;
         long tables = 0;
-        long index = input >>> shift & startMask;
+        long index = input >>> shift - 3 & startMask;
         PhysicalMemory.Window near = home;
         for (; ; ) {
-            long entry = table + (index << 3);
+            long entry = table + index;
             long address = entry;
             if (next != null) {
                 // Table walks are reads; with stage 2 they need read permission there (IHI 0070, 3.3.2).
-                long second = next.through(entry, Access.READ | FOR_TABLE, stage2Epoch);
+                long second = next.through(entry, FOR_TABLE | access & NO_UPDATE, stage2Epoch);
                 if (WalkResult.isFault(second)) {
                     return second | WalkResult.TABLE_WALK;
                 }
@@ -489,7 +612,7 @@ public final class TableWalk {
                     return fault(WalkResult.Kind.EXTERNAL_ABORT, shift, address);
                 }
             }
-            long descriptor = stored(near == null ? memory.read64(address) : near.read64(address));
+            long descriptor = stored(near == null ? memory.read64(address) : near.read64Plain(address));
             int type = (int) descriptor & 3;
             if (type == 3 && shift != pageShift) {
                 table = address(descriptor);
@@ -501,8 +624,19 @@ public final class TableWalk {
                 }
                 tables |= descriptor;
                 shift -= levelBits;
-                index = input >>> shift & levelMask;
+                index = input >>> shift - 3 & levelMask;
             } else if (type == 3 || type == 1 && (blocks >>> shift & 1) != 0) {
+                VarHandle.acquireFence(); // Behind the reads, each of which had its address from the one before.
+                long usual = (long) USUAL_LEAF.getOpaque(this);
+                if (type == 3
+                        && (usual & RESULT_ADDRESS) == attributes(descriptor)
+                        && (tables & hierarchy) == 0
+                        && WalkResult.permits(usual, access)) {
+                    long output = address(descriptor);
+                    if ((output & beyond) == 0) {
+                        return output | (input & pageOffset | usual & ~RESULT_ADDRESS);
+                    }
+                }
                 return leaf(input, access, stage2Epoch, shift, descriptor, tables, entry, address);
             } else {
                 return fault(WalkResult.Kind.TRANSLATION, shift, input);
@@ -543,7 +677,7 @@ public final class TableWalk {
         if (!WalkResult.permits(permissions, access) || refusesDevices(access) && isDevice(type)) {
             return fault(WalkResult.Kind.PERMISSION, shift, input);
         }
-        if (accessFlagUpdate) {
+        if (accessFlagUpdate && (access & NO_UPDATE) == 0) {
             boolean write = (access & Access.WRITE) != 0;
             long updated = Descriptor.AF | (write ? writable : descriptor);
             if (updated != descriptor) {
@@ -561,11 +695,26 @@ public final class TableWalk {
         if ((type & SHAREABILITY_OF_DESCRIPTOR) != 0) {
             type += ((descriptor >>> Descriptor.SH_SHIFT & 3) << 60) - SHAREABILITY_OF_DESCRIPTOR;
         }
-        return (output & ~offset | input & offset) & -4096
-                | type
-                | permissions
-                | (descriptor & notGlobal) << 62 - 11
-                | log2Size;
+        long rest = type | permissions | (descriptor & notGlobal) << 62 - 11 | log2Size;
+        if (shift == pageShift
+                && (descriptor & (contiguous | dbm)) == 0
+                && (descriptor & Descriptor.AF) != 0
+                && (tables & hierarchy) == 0
+                && !(protectedTableWalk && isDevice(type))
+                && (usualLeaf == 0 || mayBeUsual(output))) {
+            USUAL_LEAF.setOpaque(this, rest | attributes(descriptor));
+        }
+        return (output & ~offset | input & offset) & -4096 | rest;
+    }
+
+    /** Whether what is memorised may change for a page: for few, or threads that take turns would wait for one another. */
+    private boolean mayBeUsual(long page) {
+        return (page >>> pageShift & LEAVES_PER_CHANGE - 1) == 0;
+    }
+
+    /** What decides what a leaf comes to, but for the access and the tables above it; only bits of {@link #RESULT_ADDRESS}. */
+    private long attributes(long leaf) {
+        return Long.rotateRight(leaf & attributes, 25);
     }
 
     /** A branch that always goes one way costs less than the bits that few formats have, between two dependent loads. */
@@ -577,7 +726,7 @@ public final class TableWalk {
     /** Index into {@link #rights} of a leaf, restricted by the tables above it. */
     private int rightsIndex(long leaf, long tables) {
         int index = (int) (leaf >>> 6 & 3 | leaf >>> 51 & 0xc);
-        int above = (int) (tables >>> 59 & hierarchy);
+        int above = (int) ((tables & hierarchy) >>> 59);
         // PXNTable and XNTable to PXN and UXN; APTable[1] sets AP[2], APTable[0] clears AP[1].
         return (index | (above & 3) << 2 | above >>> 2 & 2) & ~(above >>> 2 & 1);
     }
@@ -614,61 +763,6 @@ public final class TableWalk {
 
     private int level(int shift) {
         return 3 - (shift - pageShift) / levelBits;
-    }
-
-    /** Device memory and what is cached nowhere is Outer Shareable, whatever the descriptor says (D8.6). */
-    private static long translation(long page, int log2Size, int attributes, int shareability) {
-        return Translation.of(page, log2Size, attributes, isUncached(attributes) ? 2 : shareability);
-    }
-
-    private static boolean isUncached(int attributes) {
-        return attributes >>> 4 == 0 || attributes == 0x44;
-    }
-
-    /** A stage 2 MemAttr field as a MAIR byte (Arm ARM, D8.5.5). */
-    private static int stage2Attributes(int memAttr) {
-        if (memAttr >>> 2 == 0) {
-            return (memAttr & 3) << 2;
-        }
-        return cacheability(memAttr >>> 2) << 4 | cacheability(memAttr & 3);
-    }
-
-    private static int cacheability(int encoded) {
-        return switch (encoded) {
-            case 2 -> 0xb;
-            case 3 -> 0xf;
-            default -> 0x4;
-        };
-    }
-
-    /** Both stages together: the smaller block, the permissions of both, the weaker attributes (D8.6). */
-    private static long combine(long first, long second) {
-        int log2Size = Math.min(Translation.log2Size(first), Translation.log2Size(second));
-        int shareability = Math.max(Translation.shareability(first), Translation.shareability(second));
-        if (Translation.shareability(first) == 2 || Translation.shareability(second) == 2) {
-            shareability = 2;
-        }
-        int attributes = combineAttributes(Translation.attributes(first), Translation.attributes(second));
-        return translation(Translation.address(second, 0), log2Size, attributes, shareability)
-                | first & second & WalkResult.PERMISSIONS
-                | first & WalkResult.NG;
-    }
-
-    private static int combineAttributes(int first, int second) {
-        boolean device = first >>> 4 == 0 || second >>> 4 == 0;
-        if (device) {
-            return first >>> 4 != 0 ? second : second >>> 4 != 0 ? first : Math.min(first, second);
-        }
-        return combineCacheability(first >>> 4, second >>> 4) << 4 | combineCacheability(first & 0xf, second & 0xf);
-    }
-
-    /** Non-cacheable wins over write-through over write-back; allocation and transient hints are those of stage 1. */
-    private static int combineCacheability(int first, int second) {
-        if (first == 4 || second == 4) {
-            return 4;
-        }
-        boolean writeThrough = (first & 4) == 0 || (second & 4) == 0;
-        return writeThrough ? first & ~4 : first;
     }
 
     /** @param address the input address, which is the IPA of a stage 2; of an external abort the descriptor's */

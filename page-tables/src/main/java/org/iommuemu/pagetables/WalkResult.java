@@ -103,8 +103,22 @@ public final class WalkResult {
      * @param access bits of {@link Access}
      */
     public static boolean permits(long result, int access) {
+        return (result & needs(access)) != 0;
+    }
+
+    /**
+     * The bit of a success that permits an access, one of bits 11:6.
+     *
+     * @param access bits of {@link Access}
+     */
+    public static long needs(int access) {
         long need = (access & Access.WRITE) != 0 ? UW : (access & Access.INSTRUCTION) != 0 ? UX : UR;
-        return (result & ((access & Access.PRIVILEGED) != 0 ? need << 3 : need)) != 0;
+        return (access & Access.PRIVILEGED) != 0 ? need << 3 : need;
+    }
+
+    /** A translation that no table made, with all permissions. */
+    public static long unrestricted(long translation) {
+        return translation | PERMISSIONS;
     }
 
     /** Whether a success belongs to one ASID only. */

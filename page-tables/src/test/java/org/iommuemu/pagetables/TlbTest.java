@@ -53,6 +53,28 @@ class TlbTest {
     }
 
     @Test
+    void aGlobalEntryServesOnlyItsSetOfAsids() {
+        long value = global(0x8000_0000L, 12);
+        fill(1, 2 | Tlb.ASID_SET, VA, value);
+        assertEquals(value, tlb.lookUp(1, 3 | Tlb.ASID_SET, VA));
+        assertEquals(Tlb.MISS, tlb.lookUp(1, 2, VA));
+        fill(1, 2, VA, global(0x9000_0000L, 12));
+        assertEquals(value, tlb.lookUp(1, 2 | Tlb.ASID_SET, VA), "both at once");
+        tlb.invalidateAddress(1, 7, VA);
+        assertEquals(Tlb.MISS, tlb.lookUp(1, 2, VA));
+        assertEquals(Tlb.MISS, tlb.lookUp(1, 2 | Tlb.ASID_SET, VA));
+    }
+
+    @Test
+    void anEntryOfAnAsidServesBothSets() {
+        long value = local(0x8000_0000L, 12);
+        fill(1, 2, VA, value);
+        assertEquals(value, tlb.lookUp(1, 2 | Tlb.ASID_SET, VA));
+        tlb.invalidateAsid(1, 2);
+        assertEquals(Tlb.MISS, tlb.lookUp(1, 2 | Tlb.ASID_SET, VA));
+    }
+
+    @Test
     void aBlockServesAllItsPagesFromWhicheverItWasFilled() {
         for (int log2Size : new int[] {14, 16, 21, 25, 29, 30, 36, 39}) {
             Tlb one = new Tlb(4, 2);

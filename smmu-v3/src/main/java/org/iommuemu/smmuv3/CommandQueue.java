@@ -1,161 +1,184 @@
 package org.iommuemu.smmuv3;
 
-import org.iommuemu.mmio.Invalidations;
+import java.util.ArrayList;
+import java.util.List;
+import org.iommuemu.mmio.Latency;
 import org.iommuemu.mmio.MisuseListener;
 import org.iommuemu.mmio.PhysicalMemory;
 import org.iommuemu.mmio.RegisterFile;
-import org.iommuemu.pagetables.Tlb;
 
 /**
- * The Command queue: consumes commands in order, on the thread of the software that wrote them, until it is empty or one
- * is in error (IHI 0070, 3.5, 4 and 7.1).
+ * A Command queue: consumes commands in order until it is empty, one is in error, or a CMD_SYNC has to wait (IHI 0070,
+ * 3.5, 4.1, 4.7.3 and 7.1). What commands do is in {@link Commands}. Called under the registers' monitor.
  */
 final class CommandQueue {
-    private static final int CERROR_ILL = 1;
-    private static final int CERROR_ABT = 2;
+    static final int CERROR_ILL = 1;
+    static final int CERROR_ABT = 2;
+    static final int CERROR_ATC_INV_SYNC = 3;
+
+    /** The registers of a queue: SMMU_CMDQ_*, or those of an Enhanced Command queue. */
+    interface Window {
+        /** Whether software has enabled the queue. */
+        boolean isEnabled();
+
+        /** Whether an error stops consumption until software acknowledges it. */
+        boolean isInError();
+
+        /** SMMU_CMDQ_BASE, or what has its layout. */
+        long base();
+
+        /** The index of the next command that software writes, with its wrap bit. */
+        long writeIndex();
+
+        /** The index of the next command that the SMMU reads, with its wrap bit. */
+        long readIndex();
+
+        /** Moves the read index on: software sees that a command is consumed. */
+        void consumed(long readIndex);
+
+        /** Reports that the command at the read index is in error. */
+        void fail(int reason);
+    }
 
     private final String unit;
     private final SmmuFeatures features;
     private final RegisterFile registers;
     private final PhysicalMemory memory;
-    private final ConfigurationCache configurations;
-    private final TranslationCaches tlbs;
-    private final Invalidations ports;
-    private final Interrupts interrupts;
+    private final Commands commands;
+    private final Latency latency;
     private final MisuseListener misuse;
+    private final Window window;
 
-    /** A message of CMD_SYNC or of a global error may land on our own registers. Guarded by {@link #registers}. */
+    /** CMD_ATC_INV commands that no CMD_SYNC has completed. */
+    private final List<AtsInterface.Invalidation> outstanding = new ArrayList<>();
+
+    /** The CMD_SYNC at the read index is being completed; null if none is. */
+    private Latency.Wait synchronising;
+
+    /** A message of CMD_SYNC or of a global error may land on our own registers. */
     private boolean consuming;
 
+    /** @param latency how long a CMD_SYNC takes at least */
     CommandQueue(
             String unit,
             SmmuFeatures features,
             RegisterFile registers,
             PhysicalMemory memory,
-            ConfigurationCache configurations,
-            TranslationCaches tlbs,
-            Invalidations ports,
-            Interrupts interrupts,
-            MisuseListener misuse) {
+            Commands commands,
+            Latency latency,
+            MisuseListener misuse,
+            Window window) {
         this.unit = unit;
         this.features = features;
         this.registers = registers;
         this.memory = memory;
-        this.configurations = configurations;
-        this.tlbs = tlbs;
-        this.ports = ports;
-        this.interrupts = interrupts;
+        this.commands = commands;
+        this.latency = latency;
         this.misuse = misuse;
+        this.window = window;
     }
 
-    /** Consumes what there is. Called under the register file's monitor. */
+    /** Consumes what there is. */
     void consume() {
+        while (step()) {}
+    }
+
+    /** Whether one more command was consumed. */
+    boolean step() {
         if (consuming) {
-            return;
+            return false;
         }
         consuming = true;
         try {
-            while (Registers.CMDQEN.isSet(registers.get(Registers.CR0))
-                    && !interrupts.isActive(GlobalError.CMDQ_ERR)
-                    && consumeOne()) {}
+            return window.isEnabled() && !window.isInError() && consumeOne();
         } finally {
             consuming = false;
+            registers.settle(); // Software may wait for the end of the command, see isDraining.
         }
     }
 
-    /** Whether a command was consumed. */
+    /** The queue was disabled, and a command is still in progress (6.3.9.3). */
+    boolean isDraining() {
+        return consuming && !window.isEnabled();
+    }
+
+    /** A CMD_SYNC waits: for time, for software to look, or for an endpoint. */
+    boolean isWaiting() {
+        return synchronising != null;
+    }
+
+    /** Software has looked at the read index. */
+    void looked() {
+        if (synchronising != null) {
+            synchronising.looked();
+            outstanding.forEach(AtsInterface.Invalidation::looked);
+        }
+    }
+
     private boolean consumeOne() {
-        Queue queue = new Queue(
-                registers.get(Registers.CMDQ_BASE), features.cmdqLog2Size(), Command.LOG2_BYTES, features.oas());
-        long rd = Registers.CMDQ_RD.get(registers.get(Registers.CMDQ_CONS));
-        if (queue.isEmpty(Registers.CMDQ_WR.get(registers.get(Registers.CMDQ_PROD)), rd)) {
+        Queue queue = new Queue(window.base(), features.cmdqLog2Size(), Command.LOG2_BYTES, features.oas());
+        long rd = window.readIndex();
+        if (queue.isEmpty(window.writeIndex(), rd)) {
             return false;
         }
         long[] words = Bits.read(memory, queue.address(rd), 2);
         if (words == null) {
-            return stop(CERROR_ABT);
+            return fail(CERROR_ABT);
         }
         Command command = new Command(words[0], words[1]);
         String rule = command.illegal(features);
         if (rule != null) {
             misuse.misuse(unit, "command 0x%016x %016x: %s".formatted(command.word1(), command.word0(), rule));
-            return stop(CERROR_ILL);
+            return fail(CERROR_ILL);
         }
-        execute(command);
-        tellPorts(command);
-        registers.set(Registers.CMDQ_CONS, Registers.CMDQ_RD.set(registers.get(Registers.CMDQ_CONS), queue.next(rd)));
+        boolean synchronises = command.opcode() == Command.Opcode.CMD_SYNC;
+        if (synchronises && !isSynchronised()) {
+            return false;
+        }
+        commands.execute(command, outstanding);
+        // The end of waiting for a full queue (4.1.2), if software could see that it was full.
+        boolean full = queue.isFull(window.writeIndex(), rd);
+        window.consumed(queue.next(rd));
+        if (synchronises) {
+            commands.signalCompletion(command);
+        }
+        if (full) {
+            commands.sendEvent();
+        }
         return true;
     }
 
-    /** CONS stays at the command, consumption stops until software acknowledges in SMMU_GERRORN (7.1). */
-    private boolean stop(int error) {
-        registers.set(Registers.CMDQ_CONS, Registers.CMDQ_ERR.set(registers.get(Registers.CMDQ_CONS), error));
-        interrupts.activate(GlobalError.CMDQ_ERR);
+    /** Whether the CMD_SYNC at the read index can complete. */
+    private boolean isSynchronised() {
+        if (synchronising == null) {
+            synchronising = latency.start();
+        }
+        boolean timedOut = false;
+        for (AtsInterface.Invalidation invalidation : outstanding) {
+            switch (invalidation.state()) {
+                case PENDING -> {
+                    return false;
+                }
+                case TIMED_OUT -> timedOut = true;
+                case COMPLETE -> {}
+            }
+        }
+        if (timedOut) {
+            outstanding.clear();
+            return fail(CERROR_ATC_INV_SYNC);
+        }
+        if (!synchronising.isOver()) {
+            return false;
+        }
+        outstanding.clear();
+        synchronising = null;
+        return true;
+    }
+
+    /** The read index stays at the command, consumption stops until software acknowledges (7.1). */
+    private boolean fail(int reason) {
+        synchronising = null;
+        window.fail(reason);
         return false;
-    }
-
-    private void execute(Command command) {
-        int vmid = features.stage2() ? command.vmid() : 0;
-        Tlb el1 = tlbs.el1();
-        Tlb el2 = tlbs.el2();
-        switch (command.opcode()) {
-            case CMD_PREFETCH_CONFIG, CMD_PREFETCH_ADDR -> {
-                // A hint; nothing is prefetched (4.2).
-            }
-            case CMD_CFGI_STE, CMD_CFGI_CD, CMD_CFGI_CD_ALL -> configurations.invalidateStream(command.streamId());
-            case CMD_CFGI_STE_RANGE -> {
-                int log2Count = command.range() + 1;
-                int first = (int) Bits.alignDown(Integer.toUnsignedLong(command.streamId()), log2Count);
-                configurations.invalidateStreams(first, log2Count);
-            }
-            case CMD_TLBI_NH_ALL -> el1.invalidateSpace(vmid);
-            case CMD_TLBI_NH_ASID -> el1.invalidateAsid(vmid, command.asid());
-            case CMD_TLBI_NH_VA -> tlbs.invalidateRange(el1, vmid, command.asid(), command, features.ril());
-            case CMD_TLBI_NH_VAA -> tlbs.invalidateRange(el1, vmid, -1, command, features.ril());
-            case CMD_TLBI_EL2_ALL -> el2.invalidateAll();
-            case CMD_TLBI_EL2_ASID -> el2.invalidateAsid(0, command.asid());
-            case CMD_TLBI_EL2_VA -> tlbs.invalidateRange(el2, 0, el2Asid(command), command, features.ril());
-            case CMD_TLBI_EL2_VAA -> tlbs.invalidateRange(el2, 0, -1, command, features.ril());
-            // Stage 2 first: nested walks use it to fill what is invalidated next.
-            case CMD_TLBI_S12_VMALL -> {
-                tlbs.stage2().invalidateSpace(vmid);
-                el1.invalidateSpace(vmid);
-            }
-            // Nested entries are by VA and stay: software invalidates them by CMD_TLBI_NH_* (4.4.3.1).
-            case CMD_TLBI_S2_IPA -> tlbs.invalidateRange(tlbs.stage2(), vmid, -1, command, features.ril());
-            case CMD_TLBI_NSNH_ALL -> {
-                tlbs.stage2().invalidateAll();
-                el1.invalidateAll();
-            }
-            case CMD_SYNC -> {
-                // All before it is complete once no access under way uses what it invalidated (3.21, 4.7).
-                ports.synchronise(registers);
-                // SIG_SEV wakes no CPU here (4.7.3).
-                if (command.completionSignal() == Command.SIG_IRQ) {
-                    interrupts.synchronised(command.msiAddress(), command.msiData());
-                }
-            }
-        }
-    }
-
-    /** Ports hear of what a command invalidated only after our own caches: they must not fetch the old answer again. */
-    private void tellPorts(Command command) {
-        switch (command.opcode()) {
-            case CMD_PREFETCH_CONFIG, CMD_PREFETCH_ADDR, CMD_SYNC -> {}
-            case CMD_CFGI_STE, CMD_CFGI_CD, CMD_CFGI_CD_ALL -> ports.stream(command.streamId());
-            case CMD_TLBI_NH_VA, CMD_TLBI_NH_VAA, CMD_TLBI_EL2_VA, CMD_TLBI_EL2_VAA, CMD_TLBI_S2_IPA -> {
-                if (features.ril() && command.tg() != null) {
-                    ports.all();
-                } else {
-                    ports.address(command.address());
-                }
-            }
-            default -> ports.all();
-        }
-    }
-
-    /** Without E2H, entries of EL2 have no ASID and the parameter is ignored (4.4.2.8). */
-    private int el2Asid(Command command) {
-        return Registers.E2H.isSet(registers.get(Registers.CR2)) ? command.asid() : -1;
     }
 }

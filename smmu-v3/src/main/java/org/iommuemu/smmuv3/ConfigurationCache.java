@@ -1,7 +1,10 @@
 package org.iommuemu.smmuv3;
 
-import java.util.concurrent.atomic.AtomicIntegerArray;
-import java.util.concurrent.atomic.AtomicReferenceArray;
+import java.util.Arrays;
+import java.util.stream.Stream;
+import org.iommuemu.mmio.Access;
+import org.iommuemu.pagetables.Tlb;
+import org.iommuemu.pagetables.WalkResult;
 
 /**
  * Decoded STEs and CDs (IHI 0070, 3.21.3), two ways by StreamID and SubstreamID. A hit takes no lock and allocates
@@ -13,54 +16,124 @@ import java.util.concurrent.atomic.AtomicReferenceArray;
 final class ConfigurationCache {
     private static final int LOG2_ENTRIES = 12;
     private static final int STREAMS = 1024;
+    private static final int ACCESSES = (Access.WRITE | Access.PRIVILEGED | Access.INSTRUCTION | Access.SECURE) + 1;
+    private static final short[] NEEDS = needs(Overrides.NONE);
 
-    record Entry(int streamId, int substreamId, int generation, Configuration configuration) {
+    /** How often the streams that share it were invalidated. Written under the cache's monitor. */
+    private static final class Generation {
+        private volatile int value;
+    }
+
+    /**
+     * A configuration, and next to it what a TLB hit needs of it, so that this touches one line of the processor's cache.
+     * All fields are final: a thread that finds an entry, by whatever race, finds it whole.
+     */
+    static final class Entry {
+        private final int streamId;
+        private final int substreamId;
+        private final Generation of;
+        private final int generation;
+        private final Configuration configuration;
+        private final Configuration.Context context;
+        /** Null if the configuration does not translate. */
+        private final Tlb tlb;
+
+        private final int space;
+        private final int asid;
+        /** Whether {@link Configuration.Context#canonical} changes addresses. */
+        private final boolean tagged;
+        /** Whether {@link Configuration.Context#output} leaves translations as they are. */
+        private final boolean plain;
+        /** By bits of {@link Access}: what a translation must permit, overrides applied. */
+        private final short[] needs;
+
+        private Entry(int streamId, int substreamId, Generation of, int generation, Configuration configuration) {
+            this.streamId = streamId;
+            this.substreamId = substreamId;
+            this.of = of;
+            this.generation = generation;
+            this.configuration = configuration;
+            context = configuration instanceof Configuration.Context translating ? translating : null;
+            tlb = context == null ? null : context.tlb();
+            space = context == null ? 0 : context.space();
+            asid = context == null ? 0 : context.asid();
+            tagged = context != null
+                    && (context.topByteIgnored0() || context.topByteIgnored1() || context.narrow() != null);
+            plain = context != null && context.plain();
+            needs = context == null ? NEEDS : needs(context.overrides());
+        }
+
         private boolean isFor(int otherStreamId, int otherSubstreamId) {
             return streamId == otherStreamId && substreamId == otherSubstreamId;
         }
+
+        /** Whether nothing has invalidated it. */
+        boolean isCurrent() {
+            return of.value == generation;
+        }
+
+        Configuration configuration() {
+            return configuration;
+        }
+
+        /** What the TLB holds for an address, if the access is permitted; else {@link Tlb#MISS}. */
+        long lookUp(long address, int access) {
+            if (tlb == null) {
+                return Tlb.MISS;
+            }
+            long found = tlb.lookUp(space, asid, tagged ? context.canonical(address) : address);
+            return (found & needs[access]) == 0 ? Tlb.MISS : plain ? found : context.output(found);
+        }
     }
 
-    private final AtomicReferenceArray<Entry> entries = new AtomicReferenceArray<>(1 << LOG2_ENTRIES);
+    /** Read without order: an entry is immutable, and its generation tells whether it may be used. */
+    private final Entry[] entries = new Entry[1 << LOG2_ENTRIES];
 
-    /** Slot {@link #STREAMS} counts invalidations of everything. They only grow, so sums are equal only if all are. */
-    private final AtomicIntegerArray generations = new AtomicIntegerArray(STREAMS + 1);
+    /** By hash of the stream. An invalidation of everything moves them all on, so that a hit has to read but one. */
+    private final Generation[] generations =
+            Stream.generate(Generation::new).limit(STREAMS).toArray(Generation[]::new);
 
     /** What is cached, or null. */
     Entry lookUp(int streamId, int substreamId) {
         int index = index(streamId, substreamId);
-        Entry entry = entries.getAcquire(index);
+        Entry entry = entries[index];
         if (entry == null || !entry.isFor(streamId, substreamId)) {
-            entry = entries.getAcquire(index ^ 1);
+            entry = entries[index ^ 1];
             if (entry == null || !entry.isFor(streamId, substreamId)) {
                 return null;
             }
         }
-        return isCurrent(entry) ? entry : null;
+        return entry.isCurrent() ? entry : null;
     }
 
-    boolean isCurrent(Entry entry) {
-        return entry.generation == generation(entry.streamId);
-    }
-
+    /** Taken before the structures of a stream are read. */
     int generation(int streamId) {
-        return generations.get(STREAMS) + generations.get(stream(streamId));
+        return of(streamId).value;
+    }
+
+    /** An entry that is not in the cache. */
+    Entry entry(int streamId, int substreamId, int generation, Configuration configuration) {
+        return new Entry(streamId, substreamId, of(streamId), generation, configuration);
     }
 
     /** Caches an entry; what it displaces takes the other way. */
     void fill(Entry entry) {
         int index = index(entry.streamId, entry.substreamId);
-        Entry displaced = entries.getAndSet(index, entry);
-        if (displaced != null && isCurrent(displaced) && !displaced.isFor(entry.streamId, entry.substreamId)) {
-            entries.setRelease(index ^ 1, displaced);
+        Entry displaced = entries[index];
+        entries[index] = entry;
+        if (displaced != null && displaced.isCurrent() && !displaced.isFor(entry.streamId, entry.substreamId)) {
+            entries[index ^ 1] = displaced;
         }
     }
 
-    void invalidateAll() {
-        generations.incrementAndGet(STREAMS);
+    synchronized void invalidateAll() {
+        for (Generation generation : generations) {
+            generation.value++;
+        }
     }
 
-    void invalidateStream(int streamId) {
-        generations.incrementAndGet(stream(streamId));
+    synchronized void invalidateStream(int streamId) {
+        of(streamId).value++;
     }
 
     /** Invalidates 2^log2Count StreamIDs. */
@@ -74,11 +147,20 @@ final class ConfigurationCache {
         }
     }
 
-    private static int stream(int streamId) {
-        return streamId & STREAMS - 1;
+    private Generation of(int streamId) {
+        return generations[streamId & STREAMS - 1];
     }
 
     private static int index(int streamId, int substreamId) {
         return (streamId * 0x9e3779b1 + substreamId * 0x85ebca6b) >>> 32 - LOG2_ENTRIES;
+    }
+
+    /** What most need is there once. */
+    private static short[] needs(Overrides overrides) {
+        short[] needs = new short[ACCESSES];
+        for (int access = 0; access < ACCESSES; access++) {
+            needs[access] = (short) WalkResult.needs(overrides.apply(access));
+        }
+        return Arrays.equals(needs, NEEDS) ? NEEDS : needs;
     }
 }

@@ -1,11 +1,15 @@
 package org.iommuemu.smmuv3;
 
+import java.util.function.IntConsumer;
 import org.iommuemu.mmio.PhysicalMemory;
 import org.iommuemu.pagetables.Granule;
 import org.iommuemu.pagetables.TableWalk;
+import org.iommuemu.pagetables.Tlb;
 
 /**
- * A Context Descriptor: 64 bytes, its bits and which of them are ILLEGAL (IHI 0070, 5.4).
+ * A Context Descriptor: 64 bytes, and what its bits mean (IHI 0070, 5.4). Which of them are ILLEGAL is in
+ * {@link CdIllegal}. Not read, because nothing of a model depends on them: attributes of table walks (IR, OR, and SH but
+ * for DS), AMAIR, NSCFG of a Non-secure stream, PMG.
  *
  * @param words little-endian
  */
@@ -27,12 +31,18 @@ record ContextDescriptor(long[] words) {
 
     // Fields that exist for TTB0 and TTB1: n is 0 or 1.
 
-    private int tSz(int n) {
-        return n == 0 ? bits(5, 0) : bits(21, 16);
+    /** TnSZ; VMSAv8-32 has 3 bits of it. */
+    int tSz(int n) {
+        return aa64() ? bits(16 * n + 5, 16 * n) : bits(16 * n + 2, 16 * n);
     }
 
-    boolean epd(int n) {
-        return bit(n == 0 ? 14 : 30);
+    /** EPD0 and EPD1; EL2 without E2H has no TTB1, and EPD0 means nothing there (5.4). */
+    boolean isDisabled(int n, StreamWorld world) {
+        return world == StreamWorld.NS_EL2 ? n == 1 : bit(n == 0 ? 14 : 30);
+    }
+
+    private int sh(int n) {
+        return bits(16 * n + 13, 16 * n + 12);
     }
 
     boolean tbi(int n) {
@@ -43,12 +53,19 @@ record ContextDescriptor(long[] words) {
         return bit(65 + 64 * n);
     }
 
-    private long ttb(int n) {
-        return Bits.address(words[1 + n], 51, 4);
+    private boolean e0pd(int n) {
+        return bit(66 + 64 * n);
     }
 
-    /** TG0, TG1, which are encoded differently; null if Reserved. */
-    private Granule tg(int n) {
+    long ttb(int n, SmmuFeatures features) {
+        return Bits.address(words[1 + n], features.architecture() == 0 ? 47 : 51, 4);
+    }
+
+    /** TG0, TG1, which are encoded differently; null if Reserved. VMSAv8-32 has 4 KiB only. */
+    Granule tg(int n) {
+        if (!aa64()) {
+            return Granule.KIB_4;
+        }
         int encoded = n == 0 ? bits(7, 6) : bits(23, 22);
         return switch (n << 2 | encoded) {
             case 0b000, 0b110 -> Granule.KIB_4;
@@ -58,12 +75,20 @@ record ContextDescriptor(long[] words) {
         };
     }
 
-    private boolean endi() {
+    /** DS where it means something: 52-bit addresses with 4 and 16 KiB granules. */
+    boolean ds(int n, SmmuFeatures features) {
+        return features.has(SmmuFeature.DS) && aa64() && tg(n) != Granule.KIB_64 && bit(186);
+    }
+
+    // Fields for both
+
+    boolean endi() {
         return bit(15);
     }
 
-    private int ips() {
-        return bits(34, 32);
+    /** The effective IPS: 40 bits with VMSAv8-32. */
+    int outputBits(SmmuFeatures features) {
+        return aa64() ? features.effectiveAddressSize(bits(34, 32)) : 40;
     }
 
     private boolean affd() {
@@ -74,28 +99,37 @@ record ContextDescriptor(long[] words) {
         return bit(36);
     }
 
+    private boolean uwxn() {
+        return bit(37);
+    }
+
     private boolean pan() {
         return bit(40);
     }
 
-    private boolean aa64() {
+    boolean aa64() {
         return bit(41);
     }
 
-    private boolean hdOrHa() {
-        return bits(43, 42) != 0;
+    boolean hd() {
+        return bit(42);
     }
 
-    private boolean s() {
+    boolean ha() {
+        return bit(43);
+    }
+
+    /** Translation-related faults of stage 1 stall (5.5). */
+    boolean s() {
         return bit(44);
     }
 
-    /** Stage 1 faults are recorded (5.5). */
+    /** Translation-related faults of stage 1 are recorded (5.5). */
     boolean r() {
         return bit(45);
     }
 
-    /** Terminated stage 1 faults abort; otherwise they are RAZ/WI (5.5). */
+    /** Terminated accesses with a stage 1 fault abort; otherwise they are RAZ/WI (5.5). */
     boolean a() {
         return bit(46);
     }
@@ -104,64 +138,76 @@ record ContextDescriptor(long[] words) {
         return bits(63, 48);
     }
 
+    /** ASID and ASET as TLBs have them: global translations of one set do not answer in the other (3.17.1). */
+    int taggedAsid() {
+        return asid() | (bit(47) ? Tlb.ASID_SET : 0);
+    }
+
+    /** PARTID as an index into the VMS, of 5 bits. */
+    int virtualPartId() {
+        return bits(356, 352);
+    }
+
+    /** MAIR1 and MAIR0, with what is Reserved in them as it behaves (5.4). */
+    private long mair() {
+        long mair = 0;
+        for (int i = 0; i < 64; i += 8) {
+            int attributes = (int) (words[3] >>> i) & 0xff;
+            if (attributes >>> 4 == 0) {
+                attributes &= ~3;
+            } else if ((attributes & 0xf) == 0) {
+                attributes |= 3; // Inner write-through, transient, allocating.
+            }
+            mair |= (long) attributes << i;
+        }
+        return mair;
+    }
+
+    /** Bit n: unprivileged accesses to the range of TTBn are Translation faults (E0PDn). */
+    int privilegedOnly(StreamWorld world, SmmuFeatures features) {
+        boolean means = features.has(SmmuFeature.E0PD) && aa64() && world != StreamWorld.NS_EL2;
+        return means ? (e0pd(0) ? 1 : 0) | (e0pd(1) ? 2 : 0) : 0;
+    }
+
+    /** How 32-bit addresses select a table of a legal CD; null if they are 64-bit, or there is one table only. */
+    Configuration.NarrowRanges narrowRanges(StreamWorld world) {
+        return aa64() || world == StreamWorld.NS_EL2 ? null : new Configuration.NarrowRanges(tSz(0), tSz(1));
+    }
+
+    /** The width of an address in the range of TTBn. */
+    private int inputBits(int n, SmmuFeatures features) {
+        return aa64() ? 64 - SteIllegal.clamp(features, tSz(n), 16, 39) : 32 - tSz(n);
+    }
+
     /** The walk of a legal CD through TTB0 or TTB1; null if EPDn disables it. */
-    TableWalk walk(int n, StreamWorld world, TableWalk stage2, PhysicalMemory memory, SmmuFeatures features) {
+    TableWalk walk(
+            int n,
+            StreamWorld world,
+            TableWalk stage2,
+            PhysicalMemory memory,
+            SmmuFeatures features,
+            IntConsumer accesses) {
         if (isDisabled(n, world)) {
             return null;
         }
-        return TableWalk.stage1(memory, tg(n), ttb(n), 64 - tSz(n), features.effectiveAddressSize(ips()))
+        TableWalk.Builder walk = TableWalk.stage1(
+                        memory, tg(n), ttb(n, features), inputBits(n, features), outputBits(features))
                 .upper(n == 1)
                 .bigEndian(endi())
                 .accessFlagFaults(!affd())
-                .hierarchical(!(features.had() && had(n)))
+                .accessFlagUpdate(aa64() && ha())
+                .dirtyState(aa64() && hd())
+                .hierarchical(!(features.has(SmmuFeature.HAD) && had(n)))
                 .onePrivilegeLevel(world == StreamWorld.NS_EL2)
+                .unprivileged((privilegedOnly(world, features) >>> n & 1) == 0)
+                .aarch32(!aa64())
+                .uwxn(!aa64() && uwxn())
                 .wxn(wxn())
                 .pan(pan() && world != StreamWorld.NS_EL2)
-                .mair(words[3])
+                .lpa(features.oas() > 48)
+                .mair(mair())
                 .over(stage2)
-                .build();
-    }
-
-    /** EPD0 and EPD1; EL2 without E2H has no TTB1, and EPD0 means nothing there (5.4). */
-    private boolean isDisabled(int n, StreamWorld world) {
-        return world == StreamWorld.NS_EL2 ? n == 1 : epd(n);
-    }
-
-    /** Why a valid CD is ILLEGAL: the rule it breaks; null if it is legal (5.4.2, CdIllegal()). */
-    String illegal(StreamWorld world, SmmuFeatures features) {
-        if (!aa64()) {
-            return "AA64 == 0, SMMU_IDR0.TTF has no VMSAv8-32";
-        }
-        if (features.terminateModel() && !a()) {
-            return "A == 0, SMMU_IDR0.TERM_MODEL == 1";
-        }
-        if (s()) {
-            return "S == 1, SMMU_IDR0.STALL_MODEL == 0b01";
-        }
-        if (hdOrHa()) {
-            return "HA or HD, SMMU_IDR0.HTTU == 0";
-        }
-        if (world != StreamWorld.NS_EL2 && !features.asid16() && asid() >>> 8 != 0) {
-            return "ASID[15:8] != 0, SMMU_IDR0.ASID16 == 0";
-        }
-        boolean anyTable = !isDisabled(0, world) || !isDisabled(1, world);
-        if (anyTable && !features.supportsEndianness(endi())) {
-            return "ENDI does not go with SMMU_IDR0.TTENDIAN";
-        }
-        for (int n = 0; n < 2; n++) {
-            if (isDisabled(n, world)) {
-                continue;
-            }
-            if (tg(n) == null || !features.supports(tg(n))) {
-                return "TG" + n + " is Reserved or not supported";
-            }
-            if (tSz(n) < 16 || tSz(n) > 39) {
-                return "T" + n + "SZ is out of range";
-            }
-            if (ttb(n) >>> features.effectiveAddressSize(ips()) != 0) {
-                return "TTB" + n + " is beyond the effective IPS";
-            }
-        }
-        return null;
+                .counting(accesses);
+        return (ds(n, features) ? walk.ds(sh(n)) : walk).build();
     }
 }

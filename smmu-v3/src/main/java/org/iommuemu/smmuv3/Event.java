@@ -11,12 +11,17 @@ import org.iommuemu.pagetables.WalkResult;
 record Event(Type type, long word0, long word1, long word2, long word3) {
     static final int BYTES = 32;
 
-    /** Events that this model records (7.3). */
+    /**
+     * Events that this model records (7.3). The others report what an implementation may find out, and this one does not:
+     * F_UUT, F_TLB_CONFLICT, F_CFG_CONFLICT, E_PAGE_REQUEST.
+     */
     enum Type {
         C_BAD_STREAMID(0x02),
         F_STE_FETCH(0x03),
         C_BAD_STE(0x04),
+        F_BAD_ATS_TREQ(0x05),
         F_STREAM_DISABLED(0x06),
+        F_TRANSL_FORBIDDEN(0x07),
         C_BAD_SUBSTREAMID(0x08),
         F_CD_FETCH(0x09),
         C_BAD_CD(0x0a),
@@ -24,12 +29,26 @@ record Event(Type type, long word0, long word1, long word2, long word3) {
         F_TRANSLATION(0x10),
         F_ADDR_SIZE(0x11),
         F_ACCESS(0x12),
-        F_PERMISSION(0x13);
+        F_PERMISSION(0x13),
+        F_VMS_FETCH(0x25);
 
         private final int number;
 
         Type(int number) {
             this.number = number;
+        }
+
+        /** Whether there may be no STE yet, whose MEV could forbid merging (7.3.1). */
+        boolean mayAlwaysMerge() {
+            return this == C_BAD_STREAMID || this == F_STE_FETCH || this == C_BAD_STE;
+        }
+
+        /** Whether InputAddr[11:0] makes no difference when events are merged (7.3.8 to 7.3.17). */
+        private boolean ignoresOffset() {
+            return switch (this) {
+                case F_TRANSL_FORBIDDEN, F_WALK_EABT, F_TRANSLATION, F_ADDR_SIZE, F_ACCESS, F_PERMISSION -> true;
+                default -> false;
+            };
         }
 
         /** The event for a fault of a walk. */
@@ -60,6 +79,8 @@ record Event(Type type, long word0, long word1, long word2, long word3) {
     private static final int SUBSTREAM_ID = 12;
     private static final int STREAM_ID = 32;
     // Word 1: bits [127:64]
+    private static final int STAG = 0xffff;
+    private static final long STALL = 1L << 95 - 64;
     private static final long PNU = 1L << 97 - 64;
     private static final long IND = 1L << 98 - 64;
     private static final long RNW = 1L << 99 - 64;
@@ -69,6 +90,41 @@ record Event(Type type, long word0, long word1, long word2, long word3) {
     // Word 3: bits [255:192]
     private static final long FETCH_ADDR = 0x000f_ffff_ffff_fff8L;
     private static final long IPA = 0x000f_ffff_ffff_f000L;
+
+    /** The event number, as in ATOS_PAR.FAULTCODE. */
+    int number() {
+        return type.number;
+    }
+
+    /** S2: the fault is at stage 2. */
+    boolean isStage2() {
+        return (word1 & S2) != 0;
+    }
+
+    FaultClass faultClass() {
+        return FaultClass.values()[(int) (word1 >>> CLASS) & 3];
+    }
+
+    /** Of a stage 2 fault. */
+    long ipa() {
+        return word3 & IPA;
+    }
+
+    /** The same, of a transaction that stalls: STALL and STAG (7.3.13 to 7.3.16). */
+    Event stalled(int stag) {
+        return new Event(type, word0, word1 & ~STAG | STALL | stag, word2, word3);
+    }
+
+    /** Whether one record can tell of both events (7.3.1). */
+    boolean isSameAs(Event other) {
+        long address = type.ignoresOffset() ? -1L << 12 : -1;
+        return type == other.type
+                && word0 == other.word0
+                && word1 == other.word1
+                && (word1 & STALL) == 0
+                && ((word2 ^ other.word2) & address) == 0
+                && word3 == other.word3;
+    }
 
     /** A configuration error (7.3.3, 7.3.5, 7.3.9, 7.3.11). */
     static Event configuration(Type type, Transaction transaction) {
@@ -83,10 +139,35 @@ record Event(Type type, long word0, long word1, long word2, long word3) {
         return new Event(type, type.number | (long) streamId << STREAM_ID, 0, 0, 0);
     }
 
-    /** F_STE_FETCH or F_CD_FETCH: nothing answers at a structure's address (7.3.4, 7.3.10). */
+    /** F_STE_FETCH, F_CD_FETCH or F_VMS_FETCH: nothing answers at a structure's address (7.3.4, 7.3.10, 7.3.20). */
     static Event fetch(Type type, Transaction transaction, long fetchAddress) {
         long ssv = transaction.hasSubstream() ? SSV : 0;
         return new Event(type, word0(type, transaction) | ssv, 0, 0, fetchAddress & FETCH_ADDR);
+    }
+
+    /**
+     * F_BAD_ATS_TREQ (7.3.6): permissions that a Translation Request asks for, as it arrived.
+     *
+     * @param span the number of STUs requested, 0 to 15
+     */
+    static Event badAtsTranslationRequest(
+            Transaction transaction, boolean write, boolean execute, boolean privileged, int span) {
+        long ssv = transaction.hasSubstream() ? SSV : 0;
+        long word1 = 1L << 95 - 64
+                | (write ? 1L << 94 - 64 : 0)
+                | (execute ? 1L << 93 - 64 : 0)
+                | (privileged ? 1L << 92 - 64 : 0)
+                | span;
+        Type type = Type.F_BAD_ATS_TREQ;
+        return new Event(type, word0(type, transaction) | ssv, word1, transaction.address() & -1L << 12, 0);
+    }
+
+    /** F_TRANSL_FORBIDDEN: an ATS Translated transaction that must not bypass the SMMU (7.3.8). */
+    static Event translatedForbidden(Transaction transaction) {
+        Type type = Type.F_TRANSL_FORBIDDEN;
+        long ssv = transaction.hasSubstream() ? SSV : 0;
+        long word1 = (transaction.access() & Access.WRITE) == 0 ? RNW : 0;
+        return new Event(type, word0(type, transaction) | ssv, word1, transaction.address(), 0);
     }
 
     /** A fault of a walk (7.3.12 to 7.3.16). */
@@ -97,8 +178,10 @@ record Event(Type type, long word0, long word1, long word2, long word3) {
                 ? WalkResult.address(fault) & FETCH_ADDR
                 : stage2 ? WalkResult.address(fault) & IPA : 0;
         Event event = translation(Type.of(kind), transaction, stage2, faultClass, address);
-        // Without hardware update of tables, the SMMU only reads them.
-        boolean tableRead = stage2 && faultClass == FaultClass.TT && kind == WalkResult.Kind.PERMISSION;
+        boolean tableRead = stage2
+                && faultClass == FaultClass.TT
+                && kind == WalkResult.Kind.PERMISSION
+                && !WalkResult.isTableWrite(fault);
         return tableRead ? new Event(event.type, event.word0, event.word1 | TTRNW, event.word2, address) : event;
     }
 

@@ -8,31 +8,30 @@ import org.iommuemu.mmio.RegisterFile;
 
 /**
  * Interrupts, wired and message-signalled, and global errors (IHI 0070, 3.18 and 7.5). Called under the register file's
- * monitor.
+ * monitor. A source that has both a wire and a message configured uses both (3.18.2).
  */
 final class Interrupts {
     private final SmmuFeatures features;
     private final RegisterFile registers;
     private final Bus bus;
     private final Smmu.Wires wires;
+    private Runnable event = () -> {};
 
     Interrupts(SmmuFeatures features, RegisterFile registers, Bus bus, Smmu.Wires wires) {
         this.features = features;
         this.registers = registers;
         this.bus = bus;
         this.wires = wires;
-        if (!features.msi()) {
-            for (Register register : new Register[] {
-                Registers.GERROR_IRQ_CFG0,
-                Registers.GERROR_IRQ_CFG1,
-                Registers.GERROR_IRQ_CFG2,
-                Registers.EVENTQ_IRQ_CFG0,
-                Registers.EVENTQ_IRQ_CFG1,
-                Registers.EVENTQ_IRQ_CFG2
-            }) {
-                registers.onWrite(register, (before, after) -> registers.set(register, 0)); // RES0
-            }
-        }
+    }
+
+    /** Where WFE wake-up events go. */
+    void onEvent(Runnable wakesUp) {
+        event = wakesUp;
+    }
+
+    /** Wakes PEs that wait for an event (4.1.2, 4.7.3). */
+    void sendEvent() {
+        event.run();
     }
 
     /** The Event queue became non-empty. */
@@ -43,6 +42,13 @@ final class Interrupts {
                     Registers.EVENTQ_IRQ_CFG1,
                     wires.eventq(),
                     GlobalError.MSI_EVENTQ_ABT_ERR);
+        }
+    }
+
+    /** The PRI queue has what SMMU_PRIQ_IRQ_CFG2.LO says (6.3.36). */
+    void priQueue() {
+        if (isEnabled(Registers.PRIQ_IRQEN)) {
+            signal(Registers.PRIQ_IRQ_CFG0, Registers.PRIQ_IRQ_CFG1, wires.priq(), GlobalError.MSI_PRIQ_ABT_ERR);
         }
     }
 
@@ -66,7 +72,8 @@ final class Interrupts {
             return;
         }
         registers.set(Registers.GERROR, registers.get(Registers.GERROR) ^ error.mask());
-        if (isEnabled(Registers.GERROR_IRQEN)) {
+        // The abort of a GERROR message sends no other one after it (7.5.1).
+        if (isEnabled(Registers.GERROR_IRQEN) && error != GlobalError.MSI_GERROR_ABT_ERR) {
             signal(
                     Registers.GERROR_IRQ_CFG0,
                     Registers.GERROR_IRQ_CFG1,
@@ -83,16 +90,17 @@ final class Interrupts {
         signal(registers.get(cfg0), (int) registers.get(cfg1), wire, ifAborted);
     }
 
-    /** An address of 0 means: no message, the wire if there is one (3.18.1). */
+    /** @param msiAddress 0 for no message; bits above the OAS count for that, but do not reach the bus (4.7.3, 3.4.3) */
     private void signal(long msiAddress, int data, InterruptController.Line wire, GlobalError ifAborted) {
-        long address = Bits.address(msiAddress, features.oas() - 1, 2); // Bits above are RES0.
-        if (features.msi() && address != 0) {
+        if (wire != null) {
+            wire.pulse();
+        }
+        if (features.has(SmmuFeature.MSI) && msiAddress != 0) {
+            long address = Bits.address(msiAddress, features.oas() - 1, 2);
             byte[] message = {(byte) data, (byte) (data >>> 8), (byte) (data >>> 16), (byte) (data >>> 24)};
             if (!bus.dmaWrite(address, message, 0, message.length)) {
                 activate(ifAborted);
             }
-        } else if (wire != null) {
-            wire.pulse();
         }
     }
 }

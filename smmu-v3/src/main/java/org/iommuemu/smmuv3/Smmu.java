@@ -1,15 +1,18 @@
 package org.iommuemu.smmuv3;
 
-import java.util.function.BooleanSupplier;
+import java.util.ArrayList;
+import java.util.List;
 import org.iommuemu.mmio.Bus;
 import org.iommuemu.mmio.BusDevice;
 import org.iommuemu.mmio.Field;
 import org.iommuemu.mmio.InterruptController;
 import org.iommuemu.mmio.Invalidations;
+import org.iommuemu.mmio.Latency;
 import org.iommuemu.mmio.MisuseListener;
 import org.iommuemu.mmio.PhysicalMemory;
 import org.iommuemu.mmio.Register;
 import org.iommuemu.mmio.RegisterFile;
+import org.iommuemu.mmio.TranslationService;
 import org.iommuemu.mmio.Translator;
 
 /**
@@ -24,8 +27,8 @@ import org.iommuemu.mmio.Translator;
  * Register writes, commands and the recording of events are serialised by the registers' monitor. A write of
  * SMMU_CMDQ_PROD returns when the commands have been consumed or one is in error.
  */
-public final class Smmu implements Translator {
-    /** Size of the register window in bytes: two pages of 64 KiB. */
+public final class Smmu implements Translator, AutoCloseable {
+    /** Size of the register window in bytes, if there are no optional pages: two pages of 64 KiB. */
     public static final long WINDOW = 0x20000;
 
     /**
@@ -46,8 +49,19 @@ public final class Smmu implements Translator {
     }
 
     private final RegisterFile registers;
+    /** Pages behind the first two (6.1): of VATOS, then those of the Enhanced Command queues. */
+    private final List<BusDevice> optionalPages = new ArrayList<>();
+
     private final Invalidations ports = new Invalidations();
+    private final Monitored monitored = new Monitored();
     private final TranslationProcedure procedure;
+    /** Null without ATS. */
+    private final AtsInterface ats;
+
+    private final Interrupts interrupts;
+    private final Stalls stalls;
+    private final List<ControlPage> controlPages = new ArrayList<>();
+    private final Consumption consumption;
 
     /**
      * An SMMU in its reset state, not on the bus yet: attach {@link #registers} at its base.
@@ -59,33 +73,125 @@ public final class Smmu implements Translator {
      * @param misuse hears, on any thread, of accesses, structures and commands that break a rule of the architecture
      */
     public Smmu(String name, SmmuFeatures features, Bus bus, Wires wires, MisuseListener misuse) {
+        this(name, features, bus, wires, misuse, Timing.IMMEDIATE);
+    }
+
+    /**
+     * An SMMU in its reset state, not on the bus yet: attach {@link #registers} at its base.
+     *
+     * @param name in messages
+     * @param features what it implements
+     * @param bus where structures, tables and queues are, and where messages go
+     * @param wires its wired interrupts
+     * @param misuse hears, on any thread, of accesses, structures and commands that break a rule of the architecture
+     * @param timing when it does what software asks of it
+     */
+    public Smmu(String name, SmmuFeatures features, Bus bus, Wires wires, MisuseListener misuse, Timing timing) {
         PhysicalMemory memory = bus.memory();
-        registers = new RegisterFile(Registers.MAP, name, misuse);
-        Interrupts interrupts = new Interrupts(features, registers, bus, wires);
+        registers = new RegisterFile(Registers.map(features), name, misuse);
+        interrupts = new Interrupts(features, registers, bus, wires);
         ConfigurationCache configurations = new ConfigurationCache();
         TranslationCaches tlbs = new TranslationCaches(features.tlb());
-        StreamTable streamTable = new StreamTable(name, features, registers, memory, tlbs, misuse);
+        StreamTable streamTable = new StreamTable(name, features, registers, memory, tlbs, misuse, monitored);
         EventQueue events = new EventQueue(features, registers, memory, interrupts);
-        CommandQueue commands =
-                new CommandQueue(name, features, registers, memory, configurations, tlbs, ports, interrupts, misuse);
-        procedure = new TranslationProcedure(features, registers, streamTable, configurations, events);
+        stalls = new Stalls(name, features, registers, events, misuse);
+        procedure =
+                new TranslationProcedure(features, registers, streamTable, configurations, events, stalls, monitored);
+        stalls.connect(procedure::translate);
+        Commands commands =
+                new Commands(features, registers, configurations, tlbs, ports, interrupts, procedure, stalls);
+        if (features.has(SmmuFeature.ATOS)) {
+            new AddressTranslationOperations(
+                    features,
+                    registers,
+                    procedure,
+                    registers,
+                    Registers.GATOS_CTRL,
+                    Registers.GATOS_SID,
+                    Registers.GATOS_ADDR,
+                    Registers.GATOS_PAR);
+        }
+        if (features.has(SmmuFeature.VATOS)) {
+            RegisterFile vatos = new RegisterFile(Registers.VATOS_MAP, name, misuse);
+            vatos.handshakes(timing.handshakes());
+            optionalPages.add(vatos);
+            new AddressTranslationOperations(
+                    features,
+                    registers,
+                    procedure,
+                    vatos,
+                    Registers.VATOS_CTRL,
+                    Registers.VATOS_SID,
+                    Registers.VATOS_ADDR,
+                    Registers.VATOS_PAR);
+        }
+        if (features.has(SmmuFeature.ATS)) {
+            PageRequestQueue pageRequests =
+                    new PageRequestQueue(features, registers, memory, interrupts, streamTable, events);
+            ats = new AtsInterface(
+                    features,
+                    registers,
+                    procedure,
+                    events,
+                    pageRequests,
+                    ports,
+                    timing.invalidationTimeout(),
+                    monitored);
+            commands.connect(ats);
+        } else {
+            ats = null;
+        }
+        consumption = new Consumption(name, registers, timing);
+        ControlPage.QueueMaker queues = window ->
+                new CommandQueue(name, features, registers, memory, commands, timing.synchronisation(), misuse, window);
+        CommandQueue queue = queues.make(new CommandQueueRegisters(registers, interrupts));
+        consumption.add(queue);
+        for (int n = 0; n < features.commandQueuePages(); n++) {
+            controlPages.add(new ControlPage(
+                    name,
+                    features.queuesPerPage(),
+                    registers,
+                    timing.handshakes(),
+                    interrupts,
+                    consumption,
+                    queues,
+                    misuse));
+            optionalPages.add(controlPages.get(n).registers());
+        }
+        registers.handshakes(timing.handshakes());
+        registers.holdHandshake(Registers.CR0, queue::isDraining);
+        if (timing.unitThread()
+                || timing.synchronisation() != Latency.NONE
+                || timing.invalidationTimeout() != Latency.NONE) {
+            registers.onRead(Registers.CMDQ_CONS, stored -> {
+                consumption.consume(); // It may be time.
+                long value = registers.get(Registers.CMDQ_CONS);
+                queue.looked();
+                consumption.consume();
+                return value;
+            });
+        }
         identify(features);
-        guard();
+        guard(features);
 
         registers.onWrite(Registers.CR0, (before, after) -> {
             if (Registers.SMMUEN.isSet(before ^ after)) {
+                configurations.invalidateAll(); // What is cached is used without looking at SMMUEN.
                 bypassChanged();
             }
-            commands.consume();
+            consumption.consume();
         });
-        registers.onWrite(Registers.CMDQ_PROD, (before, after) -> commands.consume());
+        registers.onWrite(Registers.CMDQ_PROD, (before, after) -> consumption.consume());
         registers.onWrite(Registers.GERRORN, (before, after) -> {
-            // Toggling the bit of an error that is not active is CONSTRAINED UNPREDICTABLE (6.3.19); we take the value.
-            long inactive = ~(registers.get(Registers.GERROR) ^ before);
-            if (((before ^ after) & inactive) != 0) {
+            // Toggling the bit of an error that is not active is CONSTRAINED UNPREDICTABLE (6.3.20).
+            long inactive = (before ^ after) & ~(registers.get(Registers.GERROR) ^ before);
+            if (inactive != 0) {
                 misuse.misuse(name, "write of 0x%x to SMMU_GERRORN acknowledges what is not active".formatted(after));
+                if (features.chooses(SmmuOption.IGNORES_FALSE_ACKNOWLEDGEMENT)) {
+                    registers.set(Registers.GERRORN, after ^ inactive);
+                }
             }
-            commands.consume();
+            consumption.consume();
         });
         registers.onWrite(Registers.GBPA, (before, after) -> {
             if (!Registers.GBPA_UPDATE.isSet(after)) { // 6.3.14
@@ -95,6 +201,7 @@ public final class Smmu implements Translator {
                 bypassChanged();
             }
         });
+        consumption.start();
     }
 
     /** The acknowledgement of SMMUEN and of GBPA.Update says that accesses from before are complete (6.3.9, 6.3.14). */
@@ -108,69 +215,91 @@ public final class Smmu implements Translator {
         registers.set(Registers.IDR1, features.idr1());
         registers.set(Registers.IDR3, features.idr3());
         registers.set(Registers.IDR5, features.idr5());
+        registers.set(Registers.IDR6, features.idr6());
+        long page = WINDOW + (features.has(SmmuFeature.VATOS) ? 1L << RegisterPages.LOG2_PAGE : 0); // BA_VATOS is 0.
+        for (int n = 0; n < features.commandQueuePages(); n++) {
+            Register base = Registers.CMDQ_CONTROL_PAGE_BASE.get(n);
+            registers.set(base, registers.get(base) | page + ((long) n << RegisterPages.LOG2_PAGE));
+        }
         registers.set(Registers.IIDR, features.iidr());
         registers.set(Registers.AIDR, features.aidr());
+        if (features.has(SmmuFeature.BTM)) {
+            registers.set(Registers.CR2, Registers.PTM.mask()); // Recommended (6.3.12).
+        }
+        if (features.chooses(SmmuOption.ABORTS_AFTER_RESET)) {
+            registers.set(Registers.GBPA, Registers.GBPA_ABORT.set(registers.get(Registers.GBPA), 1));
+        }
     }
 
-    /** Registers that are read-only while what they configure is in use (6.3.11 to 6.3.33). */
-    private void guard() {
-        readOnlyWhile(
-                Registers.CR0,
-                Registers.CR0ACK,
-                Registers.SMMUEN,
-                "SMMUEN == 1",
-                Registers.CR2,
-                Registers.STRTAB_BASE,
-                Registers.STRTAB_BASE_CFG);
-        readOnlyWhile(
-                Registers.CR0,
-                Registers.CR0ACK,
-                Registers.CMDQEN,
-                "CMDQEN == 1",
-                Registers.CMDQ_BASE,
-                Registers.CMDQ_CONS);
-        readOnlyWhile(
-                Registers.CR0,
-                Registers.CR0ACK,
-                Registers.EVENTQEN,
-                "EVENTQEN == 1",
-                Registers.EVENTQ_BASE,
-                Registers.EVENTQ_PROD);
+    /** Registers that are read-only while what they configure is in use (6.3.11 to 6.3.36). */
+    private void guard(SmmuFeatures features) {
+        registers.guard(
+                Registers.GBPA, () -> !Registers.GBPA_UPDATE.isSet(registers.get(Registers.GBPA)), "Update == 1");
+        for (Register mpam : new Register[] {Registers.GMPAM, Registers.GBPMPAM}) {
+            registers.guard(mpam, () -> !Registers.MPAM_UPDATE.isSet(registers.get(mpam)), "Update == 1");
+            registers.onWrite(mpam, (before, after) -> {
+                if (!Registers.MPAM_UPDATE.isSet(after)) { // 6.3.42, 6.3.43
+                    registers.set(mpam, before);
+                }
+            });
+        }
         readOnlyWhile(
                 Registers.IRQ_CTRL,
-                Registers.IRQ_CTRLACK,
                 Registers.GERROR_IRQEN,
-                "GERROR_IRQEN == 1",
                 Registers.GERROR_IRQ_CFG0,
                 Registers.GERROR_IRQ_CFG1,
                 Registers.GERROR_IRQ_CFG2);
         readOnlyWhile(
                 Registers.IRQ_CTRL,
-                Registers.IRQ_CTRLACK,
                 Registers.EVENTQ_IRQEN,
-                "EVENTQ_IRQEN == 1",
                 Registers.EVENTQ_IRQ_CFG0,
                 Registers.EVENTQ_IRQ_CFG1,
                 Registers.EVENTQ_IRQ_CFG2);
+        readOnlyWhile(
+                Registers.IRQ_CTRL,
+                Registers.PRIQ_IRQEN,
+                Registers.PRIQ_IRQ_CFG0,
+                Registers.PRIQ_IRQ_CFG1,
+                Registers.PRIQ_IRQ_CFG2);
+        if (features.chooses(SmmuOption.STORES_GUARDED_WRITES)) {
+            return;
+        }
+        readOnlyWhile(Registers.CR0, Registers.SMMUEN, Registers.CR2, Registers.STRTAB_BASE, Registers.STRTAB_BASE_CFG);
+        readOnlyWhile(Registers.CR0, Registers.CMDQEN, Registers.CMDQ_BASE, Registers.CMDQ_CONS);
+        readOnlyWhile(Registers.CR0, Registers.EVENTQEN, Registers.EVENTQ_BASE, Registers.EVENTQ_PROD);
+        readOnlyWhile(Registers.CR0, Registers.PRIQEN, Registers.PRIQ_BASE, Registers.PRIQ_PROD);
+        registers.guard(
+                Registers.CR1, Registers.CR1_TABLE, () -> !isOrWas(Registers.CR0, Registers.SMMUEN), "SMMUEN == 1");
         registers.guard(
                 Registers.CR1,
-                () -> (registers.get(Registers.CR0) | registers.get(Registers.CR0ACK)) == 0,
-                "SMMU_CR0 is not 0");
-        registers.guard(
-                Registers.GBPA, () -> !Registers.GBPA_UPDATE.isSet(registers.get(Registers.GBPA)), "Update == 1");
+                Registers.CR1_QUEUE,
+                () -> !isOrWas(Registers.CR0, Registers.CMDQEN)
+                        && !isOrWas(Registers.CR0, Registers.EVENTQEN)
+                        && !isOrWas(Registers.CR0, Registers.PRIQEN)
+                        && controlPages.stream().noneMatch(ControlPage::isOrWasEnabled),
+                "CMDQEN, EVENTQEN, PRIQEN or EN of an Enhanced Command queue == 1");
     }
 
-    private void readOnlyWhile(Register control, Register acknowledge, Field enable, String rule, Register... guarded) {
-        BooleanSupplier writable =
-                () -> !enable.isSet(registers.get(control)) && !enable.isSet(registers.get(acknowledge));
+    private void readOnlyWhile(Register control, Field enable, Register... guarded) {
         for (Register register : guarded) {
-            registers.guard(register, writable, rule);
+            registers.guard(register, () -> !isOrWas(control, enable), enable.name() + " == 1");
         }
     }
 
-    /** The registers, both pages; to be attached to the bus with {@link #WINDOW} at a 64 KiB aligned base. */
+    /** Whether a control is on, or its Update to off is not complete yet (6.3.9). */
+    private boolean isOrWas(Register control, Field enable) {
+        Register acknowledge = control == Registers.CR0 ? Registers.CR0ACK : Registers.IRQ_CTRLACK;
+        return enable.isSet(registers.get(control)) || enable.isSet(registers.get(acknowledge));
+    }
+
+    /** The registers; to be attached to the bus at a 64 KiB aligned base, with {@link #window}. */
     public BusDevice registers() {
-        return registers;
+        return optionalPages.isEmpty() ? registers : new RegisterPages(registers, optionalPages);
+    }
+
+    /** Size of the register window in bytes: {@link #WINDOW}, and 64 KiB for each optional page (6.1). */
+    public long window() {
+        return WINDOW + ((long) optionalPages.size() << RegisterPages.LOG2_PAGE);
     }
 
     /**
@@ -183,9 +312,57 @@ public final class Smmu implements Translator {
         registers.handshakeReads(reads);
     }
 
+    /** What ATS and ATOS ask (3.9.1, 9). */
+    TranslationProcedure procedure() {
+        return procedure;
+    }
+
     @Override
     public long translate(int streamId, int substreamId, long address, int access) {
         return procedure.translate(streamId, substreamId, address, access);
+    }
+
+    @Override
+    public Stream stream(int streamId, int substreamId) {
+        return procedure.stream(streamId, substreamId);
+    }
+
+    @Override
+    public long resume(long stalled, int streamId, int substreamId, long address, int access) {
+        return stalls.resume(stalled, streamId, substreamId, address, access);
+    }
+
+    @Override
+    public void awaitResumption(long stalled) throws InterruptedException {
+        stalls.await(stalled);
+    }
+
+    /** A counter group counts what happens here from now on. To be called before the masters start. */
+    public void monitor(PerformanceMonitors group) {
+        monitored.by(group);
+    }
+
+    /** Where WFE wake-up events go, which CMD_SYNC and Command queues that are not full any more send (4.1.2, 4.7.3). */
+    public void onEvent(Runnable wakesUp) {
+        interrupts.onEvent(wakesUp);
+    }
+
+    /** Ends the SMMU's own thread, if {@link Timing} gives it one: no more commands are consumed. */
+    @Override
+    public void close() {
+        consumption.close();
+    }
+
+    /**
+     * ATS and PRI for endpoints ({@link org.iommuemu.mmio.AtsPort}).
+     *
+     * @throws IllegalStateException if the features have no ATS
+     */
+    public TranslationService ats() {
+        if (ats == null) {
+            throw new IllegalStateException("SMMU_IDR0.ATS == 0");
+        }
+        return ats;
     }
 
     @Override

@@ -1,17 +1,19 @@
 package org.iommuemu.smmuv3;
 
+import static org.iommuemu.smmuv3.SmmuFeature.*;
+
 import java.util.EnumSet;
+import java.util.List;
 import java.util.Set;
 import org.iommuemu.mmio.TlbGeometry;
 import org.iommuemu.pagetables.Granule;
 
 /**
- * What an SMMU implements: decides SMMU_IDR0 to SMMU_IDR5, SMMU_IIDR and SMMU_AIDR (IHI 0070, 6.3.1 to 6.3.8), and
- * through them what the model does. Immutable.
+ * What an SMMU implements: decides SMMU_IDR0 to SMMU_IDR6, SMMU_IIDR and SMMU_AIDR (IHI 0070, 6.3.1 to 6.3.8, 6.3.45),
+ * and through them what the model does. Immutable.
  *
- * <p>Not modelled yet, and so identified as absent: ATS, PRI, hardware update of Access flag and dirty state, stalling,
- * broadcast TLB maintenance, Secure state, VMSAv8-32 tables, ATOS, MPAM. Two features that the architecture makes
- * mandatory are absent too, and SMMU_IDR3 says so: XNX (with stage 2, from SMMUv3.1 on) and FWB (from SMMUv3.2 on).
+ * <p>Never there: Secure, Realm and Root state, preset tables and queues, PBHA, MTE, DPT, permission indirections and
+ * overlays, 128-bit descriptors, Access flags of Table descriptors.
  */
 public final class SmmuFeatures {
     /** Byte order of translation tables (SMMU_IDR0.TTENDIAN). */
@@ -30,8 +32,30 @@ public final class SmmuFeatures {
         }
     }
 
+    /** What becomes of faulting accesses (SMMU_IDR0.STALL_MODEL). Ordinals are the encodings. */
+    public enum StallModel {
+        /** CD.S and STE.S2S decide whether an access stalls or terminates. */
+        STALL_AND_TERMINATE,
+        /** None stalls; CD.S and STE.S2S must be 0. */
+        TERMINATE,
+        /** All that can stall do; CD.S and STE.S2S must be 1. */
+        STALL
+    }
+
+    /** Hardware update of translation tables (SMMU_IDR0.HTTU). Ordinals are the encodings. */
+    public enum HardwareUpdate {
+        /** None: CD.HA and STE.S2HA must be 0. */
+        NONE,
+        /** Of the Access flag. */
+        ACCESS_FLAG,
+        /** Of the Access flag and the dirty state. */
+        DIRTY_STATE
+    }
+
     /** Widths that SMMU_IDR5.OAS, CD.IPS and STE.S2PS encode, in bits. */
-    private static final int[] ADDRESS_SIZES = {32, 36, 40, 42, 44, 48};
+    private static final int[] ADDRESS_SIZES = {32, 36, 40, 42, 44, 48, 52};
+
+    private static final List<SmmuFeature> GRANULES = List.of(GRAN4K, GRAN16K, GRAN64K);
 
     private final Builder values;
 
@@ -39,106 +63,246 @@ public final class SmmuFeatures {
         this.values = values;
     }
 
+    /** An SMMUv3.0 with all that it may have: 48-bit addresses, no XNX, no range invalidation. */
+    public static SmmuFeatures smmuv3_0() {
+        return smmuv3_1().toBuilder().architecture(0).without(XNX, HAD).build();
+    }
+
+    /** An SMMUv3.1: {@link #smmuv3_2} without range invalidation, S2FWB and small tables. */
+    public static SmmuFeatures smmuv3_1() {
+        return builder().architecture(1).bbml(0).without(RIL, FWB, STT).build();
+    }
+
     /**
      * An SMMUv3.2 with both stages, 16-bit StreamIDs in two-level tables, 16-bit SubstreamIDs, ASIDs and VMIDs, 48-bit
-     * output addresses, all granules, range invalidation and MSIs.
+     * output addresses, all granules, hardware update, stalls, ATS, PRI, ATOS, range invalidation and MSIs. What
+     * {@link #builder} starts from.
      */
     public static SmmuFeatures smmuv3_2() {
         return builder().build();
     }
 
+    /** An SMMUv3.3 with 52-bit addresses in all granules, E0PD, Enhanced Command queues and a page for virtual ATOS. */
+    public static SmmuFeatures smmuv3_3() {
+        return builder()
+                .architecture(3)
+                .oas(52)
+                .vax(52)
+                .with(DS, E0PD, PTWNNC, ATSRECERR, ECMDQ, VATOS)
+                .build();
+    }
+
+    /**
+     * Arm's MMU-600, after the public register description of a system on chip with it (Agilex 5), with hardware update
+     * and coherent access, which a system may tie off there: SMMUv3.1, 24-bit StreamIDs, 64 stalls, no split-stage ATS.
+     */
+    public static SmmuFeatures mmu600() {
+        return smmuv3_1().toBuilder()
+                .implementation(0x483_0_0_43b)
+                .with(VMSAV8_32, NS1ATS)
+                .without(ATOS, SEV)
+                .sidSize(24)
+                .ssidSize(20)
+                .stallMax(64)
+                .build();
+    }
+
+    /**
+     * Arm's MMU-700 as far as public: SMMUv3.2, 32-bit StreamIDs, 20-bit SubstreamIDs, 52-bit addresses with 64 KiB
+     * granules, no ATOS. The product number is the one that drivers know (0x487); the rest is as in {@link #builder}.
+     */
+    public static SmmuFeatures mmu700() {
+        return builder()
+                .implementation(0x487_0_0_43b)
+                .without(ATOS, SEV)
+                .sidSize(32)
+                .ssidSize(20)
+                .oas(52)
+                .vax(52)
+                .build();
+    }
+
     /** What QEMU 7.2 shows on its {@code virt} machine: SMMUv3.1, stage 1 only, no substreams, 44-bit addresses. */
     public static SmmuFeatures qemuVirt() {
-        return builder()
+        return new Builder(EnumSet.of(
+                        S1P, VMSAV8_64, COHACC, ASID16, TERM_MODEL, ST_LEVEL, HAD, RIL, GRAN4K, GRAN16K, GRAN64K))
                 .architecture(1)
-                .stage2(false)
-                .vmid16(false)
-                .hyp(false)
                 .ssidSize(0)
-                .twoLevelContextTable(false)
-                .msi(false)
+                .priqLog2Size(0)
+                .stallModel(StallModel.TERMINATE)
+                .hardwareUpdate(HardwareUpdate.NONE)
                 .tableEndianness(TableEndianness.LITTLE)
-                .terminateModel(true)
-                .attributeOverrides(false)
                 .oas(44)
                 .build();
     }
 
+    /** As little as the architecture lets an SMMU have: stage 1 with 4 KiB granules for 64 streams, one linear table. */
+    public static SmmuFeatures minimal() {
+        return new Builder(EnumSet.of(S1P, VMSAV8_64, TERM_MODEL, GRAN4K))
+                .architecture(0)
+                .bbml(0)
+                .sidSize(6)
+                .ssidSize(0)
+                .cmdqLog2Size(2)
+                .eventqLog2Size(2)
+                .priqLog2Size(0)
+                .stallModel(StallModel.TERMINATE)
+                .hardwareUpdate(HardwareUpdate.NONE)
+                .tableEndianness(TableEndianness.LITTLE)
+                .oas(32)
+                .build();
+    }
+
+    /**
+     * Arm's architecture envelope model as public traces of its fixed virtual platforms show it: SMMU_IDR0 0x080fe6bf,
+     * IDR3 0x1714, IDR5 0xffff0475.
+     */
+    public static SmmuFeatures aem() {
+        return builder()
+                .with(VMSAV8_32, BTM)
+                .without(ASID16)
+                .ssidSize(20)
+                .vax(52)
+                .stallMax(0xffff)
+                .build();
+    }
+
+    /**
+     * The SMMU that identification registers describe.
+     *
+     * @param idr0 SMMU_IDR0; likewise the others
+     * @throws IllegalArgumentException if no SMMU is like this, or it has what is never there; the message says what
+     */
+    public static SmmuFeatures identifiedBy(
+            long idr0, long idr1, long idr3, long idr5, long idr6, long iidr, long aidr) {
+        long[] registers = {idr0, idr1, 0, idr3, 0, idr5, idr6};
+        Set<SmmuFeature> features = EnumSet.noneOf(SmmuFeature.class);
+        for (SmmuFeature feature : SmmuFeature.values()) {
+            if ((registers[feature.register] >>> feature.bit & 1) != 0) {
+                features.add(feature);
+            }
+        }
+        TableEndianness endianness = null;
+        for (TableEndianness each : TableEndianness.values()) {
+            endianness = Registers.TTENDIAN.get(idr0) == each.encoded ? each : endianness;
+        }
+        int stalls = (int) Registers.STALL_MODEL.get(idr0);
+        int update = (int) Registers.HTTU.get(idr0);
+        int oas = (int) Registers.OAS.get(idr5);
+        refuse(endianness == null, "SMMU_IDR0.TTENDIAN is Reserved");
+        refuse(stalls == 3, "SMMU_IDR0.STALL_MODEL is Reserved");
+        refuse(update == 3, "SMMU_IDR0.HTTU: Access flags of Table descriptors are not modelled");
+        refuse(oas >= ADDRESS_SIZES.length, "SMMU_IDR5.OAS: 56-bit addresses are not modelled");
+        refuse(Registers.VAX.get(idr5) > 1, "SMMU_IDR5.VAX: 56-bit addresses are not modelled");
+        SmmuFeatures built = new Builder(features)
+                .architecture((int) aidr)
+                .implementation((int) iidr)
+                .tableEndianness(endianness)
+                .stallModel(StallModel.values()[stalls])
+                .hardwareUpdate(HardwareUpdate.values()[update])
+                .sidSize((int) Registers.SIDSIZE.get(idr1))
+                .ssidSize((int) Registers.SSIDSIZE.get(idr1))
+                .cmdqLog2Size((int) Registers.CMDQS.get(idr1))
+                .eventqLog2Size((int) Registers.EVENTQS.get(idr1))
+                .priqLog2Size((int) Registers.PRIQS.get(idr1))
+                .bbml((int) Registers.BBML.get(idr3))
+                .oas(ADDRESS_SIZES[oas])
+                .vax(Registers.VAX.get(idr5) == 1 ? 52 : 48)
+                .stallMax(stalls == 1 ? 1 : (int) Registers.STALL_MAX.get(idr5))
+                .commandQueuePages((int) Registers.LOG2NUMP.get(idr6), (int) Registers.LOG2NUMQ.get(idr6))
+                .build();
+        long[] built0to6 = {built.idr0(), built.idr1(), 0, built.idr3(), 0, built.idr5(), built.idr6()};
+        for (int i = 0; i < registers.length; i++) {
+            long difference = registers[i] ^ built0to6[i];
+            refuse(difference != 0, "SMMU_IDR%d: bits 0x%x are Reserved or not modelled", i, difference);
+        }
+        return built;
+    }
+
     /** Starts from {@link #smmuv3_2}. */
     public static Builder builder() {
-        return new Builder();
+        return new Builder(EnumSet.complementOf(EnumSet.of(
+                VMSAV8_32,
+                BTM,
+                DORMHINT,
+                NS1ATS,
+                VATOS,
+                ATSRECERR,
+                TERM_MODEL,
+                ECMDQ,
+                PPS,
+                MPAM,
+                E0PD,
+                PTWNNC,
+                PASIDTT,
+                DS)));
     }
 
     /** Starts from these features. */
     public Builder toBuilder() {
-        return new Builder(values);
+        return values.copy();
     }
 
     /** Collects features; see {@link SmmuFeatures#builder}. */
-    public static final class Builder {
+    public static final class Builder implements Cloneable {
+        private Set<SmmuFeature> features;
+        private Set<SmmuOption> options;
         private int architecture = 2;
         private int implementation;
-        private boolean stage1 = true;
-        private boolean stage2 = true;
-        private boolean hyp = true;
-        private boolean twoLevelStreamTable = true;
-        private boolean twoLevelContextTable = true;
-        private boolean asid16 = true;
-        private boolean vmid16 = true;
-        private boolean coherent = true;
-        private boolean msi = true;
-        private boolean terminateModel;
-        private boolean attributeOverrides = true;
-        private boolean had = true;
-        private boolean ril = true;
-        private int bbml = 2;
         private int sidSize = 16;
         private int ssidSize = 16;
         private int cmdqLog2Size = 19;
         private int eventqLog2Size = 19;
+        private int priqLog2Size = 19;
+        private int bbml = 2;
         private int oas = 48;
+        private int vax = 48;
+        private int stallMax = 256;
+        private int log2Pages;
+        private int log2Queues = 4;
+        private StallModel stallModel = StallModel.STALL_AND_TERMINATE;
+        private HardwareUpdate hardwareUpdate = HardwareUpdate.DIRTY_STATE;
         private TableEndianness endianness = TableEndianness.MIXED;
-        private Set<Granule> granules = EnumSet.allOf(Granule.class);
         private TlbGeometry tlb = TlbGeometry.of(512, 4);
 
-        private Builder() {}
-
-        private Builder(Builder other) {
-            architecture = other.architecture;
-            implementation = other.implementation;
-            stage1 = other.stage1;
-            stage2 = other.stage2;
-            hyp = other.hyp;
-            twoLevelStreamTable = other.twoLevelStreamTable;
-            twoLevelContextTable = other.twoLevelContextTable;
-            asid16 = other.asid16;
-            vmid16 = other.vmid16;
-            coherent = other.coherent;
-            msi = other.msi;
-            terminateModel = other.terminateModel;
-            attributeOverrides = other.attributeOverrides;
-            had = other.had;
-            ril = other.ril;
-            bbml = other.bbml;
-            sidSize = other.sidSize;
-            ssidSize = other.ssidSize;
-            cmdqLog2Size = other.cmdqLog2Size;
-            eventqLog2Size = other.eventqLog2Size;
-            oas = other.oas;
-            endianness = other.endianness;
-            granules = EnumSet.copyOf(other.granules);
-            tlb = other.tlb;
+        private Builder(Set<SmmuFeature> features) {
+            this.features = features;
+            options = EnumSet.noneOf(SmmuOption.class);
         }
 
-        /** SMMU_AIDR: the {@code x} of SMMUv3.x, 1 or 2. */
-        public Builder architecture(int minor) {
-            architecture = minor;
+        private Builder copy() {
+            try {
+                Builder copy = (Builder) clone();
+                copy.features = EnumSet.copyOf(features);
+                copy.options = EnumSet.noneOf(SmmuOption.class);
+                copy.options.addAll(options);
+                return copy;
+            } catch (CloneNotSupportedException e) {
+                throw new AssertionError(e);
+            }
+        }
+
+        /** Adds features. */
+        public Builder with(SmmuFeature... added) {
+            features.addAll(List.of(added));
             return this;
         }
 
-        /** The shape of each main TLB, which no register tells. */
-        public Builder tlb(TlbGeometry geometry) {
-            tlb = geometry;
+        /** Takes features away. */
+        public Builder without(SmmuFeature... removed) {
+            features.removeAll(List.of(removed));
+            return this;
+        }
+
+        /** Chooses what is off otherwise. */
+        public Builder with(SmmuOption... chosen) {
+            options.addAll(List.of(chosen));
+            return this;
+        }
+
+        /** SMMU_AIDR: the {@code x} of SMMUv3.x, 0 to 3. */
+        public Builder architecture(int minor) {
+            architecture = minor;
             return this;
         }
 
@@ -148,87 +312,21 @@ public final class SmmuFeatures {
             return this;
         }
 
-        /** IDR0.S1P: stage 1 translation. */
-        public Builder stage1(boolean on) {
-            stage1 = on;
+        /** IDR0.STALL_MODEL. */
+        public Builder stallModel(StallModel model) {
+            stallModel = model;
             return this;
         }
 
-        /** IDR0.S2P: stage 2 translation. */
-        public Builder stage2(boolean on) {
-            stage2 = on;
+        /** IDR0.HTTU. */
+        public Builder hardwareUpdate(HardwareUpdate update) {
+            hardwareUpdate = update;
             return this;
         }
 
-        /** IDR0.HYP: EL2 contexts (StreamWorlds NS-EL2 and NS-EL2-E2H). */
-        public Builder hyp(boolean on) {
-            hyp = on;
-            return this;
-        }
-
-        /** IDR0.ST_LEVEL: two-level stream tables. */
-        public Builder twoLevelStreamTable(boolean on) {
-            twoLevelStreamTable = on;
-            return this;
-        }
-
-        /** IDR0.CD2L: two-level context descriptor tables. */
-        public Builder twoLevelContextTable(boolean on) {
-            twoLevelContextTable = on;
-            return this;
-        }
-
-        /** IDR0.ASID16: ASIDs of 16 bits instead of 8. */
-        public Builder asid16(boolean on) {
-            asid16 = on;
-            return this;
-        }
-
-        /** IDR0.VMID16: VMIDs of 16 bits instead of 8. */
-        public Builder vmid16(boolean on) {
-            vmid16 = on;
-            return this;
-        }
-
-        /** IDR0.COHACC: table walks and queues are coherent. The model's always are; this is what it tells. */
-        public Builder coherent(boolean on) {
-            coherent = on;
-            return this;
-        }
-
-        /** IDR0.MSI: message-signalled interrupts. */
-        public Builder msi(boolean on) {
-            msi = on;
-            return this;
-        }
-
-        /** IDR0.TERM_MODEL: terminated accesses always abort, so CD.A == 0 is illegal. */
-        public Builder terminateModel(boolean abortOnly) {
-            terminateModel = abortOnly;
-            return this;
-        }
-
-        /** IDR1.ATTR_TYPES_OVR and ATTR_PERMS_OVR: STEs and GBPA override attributes and permissions of accesses. */
-        public Builder attributeOverrides(boolean on) {
-            attributeOverrides = on;
-            return this;
-        }
-
-        /** IDR3.HAD: hierarchical attributes can be disabled. */
-        public Builder had(boolean on) {
-            had = on;
-            return this;
-        }
-
-        /** IDR3.RIL: range invalidation and level hints. */
-        public Builder ril(boolean on) {
-            ril = on;
-            return this;
-        }
-
-        /** IDR3.BBML: how much of break-before-make software may leave out, 0 to 2. */
-        public Builder bbml(int level) {
-            bbml = level;
+        /** IDR0.TTENDIAN. */
+        public Builder tableEndianness(TableEndianness order) {
+            endianness = order;
             return this;
         }
 
@@ -256,21 +354,64 @@ public final class SmmuFeatures {
             return this;
         }
 
-        /** IDR5.OAS: width of an output address: 32, 36, 40, 42, 44 or 48 bits. */
+        /** IDR1.PRIQS: log2 of the most records in the PRI queue, 0 to 19. */
+        public Builder priqLog2Size(int log2) {
+            priqLog2Size = log2;
+            return this;
+        }
+
+        /** IDR3.BBML: how much of break-before-make software may leave out, 0 to 2. */
+        public Builder bbml(int level) {
+            bbml = level;
+            return this;
+        }
+
+        /** IDR5.OAS: width of an output address: 32, 36, 40, 42, 44, 48 or 52 bits. */
         public Builder oas(int bits) {
             oas = bits;
             return this;
         }
 
-        /** IDR0.TTENDIAN. */
-        public Builder tableEndianness(TableEndianness order) {
-            endianness = order;
+        /** IDR5.VAX: width of a virtual address that one TTB translates: 48 or 52 bits. */
+        public Builder vax(int bits) {
+            vax = bits;
+            return this;
+        }
+
+        /** IDR5.STALL_MAX: most stalled accesses that software has not answered, 1 to 65,535. */
+        public Builder stallMax(int accesses) {
+            stallMax = accesses;
             return this;
         }
 
         /** IDR5.GRAN4K, GRAN16K, GRAN64K. */
         public Builder granules(Set<Granule> supported) {
-            granules = Set.copyOf(supported);
+            for (Granule granule : Granule.values()) {
+                SmmuFeature feature = GRANULES.get(granule.ordinal());
+                if (supported.contains(granule)) {
+                    features.add(feature);
+                } else {
+                    features.remove(feature);
+                }
+            }
+            return this;
+        }
+
+        /**
+         * IDR6: where there is {@link SmmuFeature#ECMDQ}, its Command queue control pages.
+         *
+         * @param log2Pages LOG2NUMP, 0 to 2
+         * @param log2Queues LOG2NUMQ, queues of each, 0 to 8
+         */
+        public Builder commandQueuePages(int log2Pages, int log2Queues) {
+            this.log2Pages = log2Pages;
+            this.log2Queues = log2Queues;
+            return this;
+        }
+
+        /** The shape of each main TLB, which no register tells. */
+        public Builder tlb(TlbGeometry geometry) {
+            tlb = geometry;
             return this;
         }
 
@@ -280,80 +421,114 @@ public final class SmmuFeatures {
          * @throws IllegalArgumentException if no SMMU can be like this; the message says why
          */
         public SmmuFeatures build() {
-            refuse(architecture < 1 || architecture > 2, "SMMUv3.%d is not modelled", architecture);
-            refuse(!stage1 && !stage2, "an SMMU without stage 1 and stage 2 translates nothing");
-            refuse(hyp && !(stage1 && stage2), "HYP needs both stages (6.3.1)");
-            refuse(asid16 && !stage1, "ASID16 without stage 1 (6.3.1)");
-            refuse(vmid16 && !stage2, "VMID16 without stage 2 (6.3.1)");
+            boolean s1p = features.contains(S1P);
+            boolean s2p = features.contains(S2P);
+            boolean ats = features.contains(ATS);
+            refuse(architecture < 0 || architecture > 3, "SMMUv3.%d is not modelled", architecture);
+            refuse(!s1p && !s2p, "an SMMU without stage 1 and stage 2 translates nothing");
+            needs(VMSAV8_64, false, "VMSAv8-32 alone is not modelled");
+            needs(GRAN4K, !features.contains(VMSAV8_32), "TTF with VMSAv8-32 needs it (6.3.6)");
+            refuse(GRANULES.stream().noneMatch(features::contains), "no granule");
+            only(HYP, s1p && s2p, "both stages (6.3.1)");
+            only(VMID16, s2p, "stage 2 (6.3.1)");
+            only(VMW, s2p, "stage 2 (6.3.1)");
+            only(ASID16, s1p, "stage 1 (6.3.1)");
+            only(PRI, ats, "ATS (6.3.1)");
+            only(ATSRECERR, ats, "ATS (6.3.1)");
+            only(NS1ATS, ats && s1p && s2p, "ATS and both stages (6.3.1)");
+            only(PASIDTT, ats && ssidSize > 0, "ATS and substreams (6.3.4)");
+            only(PPS, features.contains(PRI) && ssidSize > 0, "PRI and substreams (6.3.4)");
+            only(VATOS, features.contains(ATOS) && s1p && s2p, "ATOS and both stages (6.3.1)");
+            only(ECMDQ, features.contains(COHACC) && features.contains(MSI), "COHACC and MSI (6.3.2)");
+            only(CD2L, ssidSize > 0, "substreams");
+            only(XNX, s2p && architecture > 0, "stage 2 and SMMUv3.1 (6.3.4)");
+            only(FWB, s2p, "stage 2 (6.3.4)");
+            only(PTWNNC, s2p, "stage 2 (6.3.4)");
+            only(HAD, s1p, "stage 1 (6.3.4)");
+            only(E0PD, s1p, "stage 1 (6.3.4)");
+            boolean small = features.contains(GRAN4K) || features.contains(GRAN16K);
+            only(DS, small && vax == 52, "VAX of 52 bits and 4 or 16 KiB granules (6.3.6)");
+            for (SmmuFeature feature : features) {
+                refuse(feature.since > architecture + 1, "%s is not in SMMUv3.%d (2.9)", feature, architecture);
+            }
+            needs(HYP, architecture < 2 || !(s1p && s2p), "mandatory from SMMUv3.2 on (6.3.1)");
+            needs(XNX, architecture < 1 || !s2p, "mandatory with stage 2 from SMMUv3.1 on (6.3.4)");
+            needs(HAD, architecture < 1 || !s1p, "mandatory with stage 1 from SMMUv3.1 on (6.3.4)");
+            needs(RIL, architecture < 2, "mandatory from SMMUv3.2 on (6.3.4)");
+            needs(FWB, architecture < 2 || !s2p, "mandatory with stage 2 from SMMUv3.2 on (6.3.4)");
+            needs(E0PD, architecture < 3 || !s1p, "mandatory from SMMUv3.3 on (6.3.4)");
+            needs(PTWNNC, architecture < 3 || !s2p, "mandatory with stage 2 from SMMUv3.3 on (6.3.4)");
+            refuse(bbml < 0 || bbml > 2, "BBML %d is not in 0 to 2", bbml);
+            refuse(bbml == 0 && architecture >= 2, "BBML of 1 or 2 is mandatory from SMMUv3.2 on (6.3.4)");
+            refuse(bbml > 0 && architecture == 0, "BBML is not in SMMUv3.0 (2.9)");
             refuse(sidSize < 0 || sidSize > 32, "SIDSIZE %d is not in 0 to 32", sidSize);
             refuse(ssidSize < 0 || ssidSize > 20, "SSIDSIZE %d is not in 0 to 20", ssidSize);
-            refuse(ssidSize > 0 && !stage1, "substreams without stage 1");
-            refuse(twoLevelContextTable && ssidSize == 0, "CD2L without substreams");
-            refuse(!twoLevelStreamTable && sidSize >= 7, "SIDSIZE %d needs two-level stream tables (6.3.2)", sidSize);
+            refuse(ssidSize > 0 && !s1p, "substreams without stage 1 (3.2)");
+            needs(ST_LEVEL, sidSize < 7, "two-level Stream tables are mandatory with SIDSIZE of 7 or more (6.3.2)");
             refuse(cmdqLog2Size < 0 || cmdqLog2Size > 19, "CMDQS %d is not in 0 to 19", cmdqLog2Size);
             refuse(eventqLog2Size < 0 || eventqLog2Size > 19, "EVENTQS %d is not in 0 to 19", eventqLog2Size);
-            refuse(bbml < 0 || bbml > 2, "BBML %d is not in 0 to 2", bbml);
-            refuse(!ril && architecture >= 2, "RIL is mandatory from SMMUv3.2 on (6.3.4)");
-            refuse(bbml == 0 && architecture >= 2, "BBML of 1 or 2 is mandatory from SMMUv3.2 on (6.3.4)");
-            refuse(!had && stage1, "HAD is mandatory with stage 1 from SMMUv3.1 on (6.3.4)");
-            refuse(granules.isEmpty(), "no granule");
-            refuse(addressSizeCode(oas) < 0, "OAS of %d bits: not one of 32, 36, 40, 42, 44, 48", oas);
-            return new SmmuFeatures(new Builder(this));
+            refuse(priqLog2Size < 0 || priqLog2Size > 19, "PRIQS %d is not in 0 to 19", priqLog2Size);
+            refuse(addressSizeCode(oas) < 0, "OAS of %d bits: not one of 32, 36, 40, 42, 44, 48, 52", oas);
+            boolean wide = features.contains(GRAN64K) || features.contains(DS);
+            refuse(
+                    oas == 52 && (architecture == 0 || !wide),
+                    "OAS of 52 bits needs SMMUv3.1, and GRAN64K or DS (6.3.6)");
+            refuse(vax != 48 && vax != 52, "VAX of %d bits: not 48 or 52", vax);
+            refuse(
+                    vax == 52 && (architecture == 0 || !wide),
+                    "VAX of 52 bits needs SMMUv3.1, and GRAN64K or DS (6.3.6)");
+            refuse(stallMax < 1 || stallMax > 0xffff, "STALL_MAX %d is not in 1 to 65535", stallMax);
+            refuse(log2Pages < 0 || log2Pages > 2, "LOG2NUMP %d is not in 0 to 2", log2Pages);
+            refuse(log2Queues < 0 || log2Queues > 8, "LOG2NUMQ %d is not in 0 to 8", log2Queues);
+            refuse(
+                    options.contains(SmmuOption.STORES_GUARDED_WRITES) && architecture >= 2,
+                    "guarded writes are ignored from SMMUv3.2 on (6.3.24)");
+            refuse(
+                    architecture > 0
+                            && (options.contains(SmmuOption.CLAMPS_TXSZ)
+                                    || options.contains(SmmuOption.EATS_CHECKS_S2S_ALWAYS)),
+                    "TxSZ out of range and S2S with full ATS are no choice from SMMUv3.1 on (5.2)");
+            return new SmmuFeatures(copy());
         }
 
-        private static void refuse(boolean impossible, String reason, Object... arguments) {
-            if (impossible) {
-                throw new IllegalArgumentException(reason.formatted(arguments));
-            }
+        private void needs(SmmuFeature feature, boolean otherwise, String why) {
+            refuse(!otherwise && !features.contains(feature), "without %s: %s", feature, why);
+        }
+
+        private void only(SmmuFeature feature, boolean possible, String needed) {
+            refuse(features.contains(feature) && !possible, "%s needs %s", feature, needed);
         }
     }
 
-    boolean stage1() {
-        return values.stage1;
+    private static void refuse(boolean impossible, String reason, Object... arguments) {
+        if (impossible) {
+            throw new IllegalArgumentException(reason.formatted(arguments));
+        }
     }
 
-    boolean stage2() {
-        return values.stage2;
+    boolean has(SmmuFeature feature) {
+        return values.features.contains(feature);
     }
 
-    boolean hyp() {
-        return values.hyp;
+    boolean chooses(SmmuOption option) {
+        return values.options.contains(option);
     }
 
-    boolean twoLevelStreamTable() {
-        return values.twoLevelStreamTable;
+    /** The {@code x} of SMMUv3.x. */
+    int architecture() {
+        return values.architecture;
     }
 
-    boolean twoLevelContextTable() {
-        return values.twoLevelContextTable;
+    StallModel stallModel() {
+        return values.stallModel;
     }
 
-    boolean asid16() {
-        return values.asid16;
+    int stallMax() {
+        return values.stallMax;
     }
 
-    boolean vmid16() {
-        return values.vmid16;
-    }
-
-    boolean msi() {
-        return values.msi;
-    }
-
-    boolean terminateModel() {
-        return values.terminateModel;
-    }
-
-    boolean attributeOverrides() {
-        return values.attributeOverrides;
-    }
-
-    boolean had() {
-        return values.had;
-    }
-
-    boolean ril() {
-        return values.ril;
+    HardwareUpdate hardwareUpdate() {
+        return values.hardwareUpdate;
     }
 
     int sidSize() {
@@ -368,20 +543,38 @@ public final class SmmuFeatures {
         return values.cmdqLog2Size;
     }
 
-    TlbGeometry tlb() {
-        return values.tlb;
-    }
-
     int eventqLog2Size() {
         return values.eventqLog2Size;
+    }
+
+    int priqLog2Size() {
+        return values.priqLog2Size;
     }
 
     int oas() {
         return values.oas;
     }
 
+    int vax() {
+        return values.vax;
+    }
+
+    /** Command queue control pages, 0 without Enhanced Command queues. */
+    int commandQueuePages() {
+        return has(ECMDQ) ? 1 << values.log2Pages : 0;
+    }
+
+    /** Enhanced Command queues in each control page. */
+    int queuesPerPage() {
+        return 1 << values.log2Queues;
+    }
+
+    TlbGeometry tlb() {
+        return values.tlb;
+    }
+
     boolean supports(Granule granule) {
-        return values.granules.contains(granule);
+        return has(GRANULES.get(granule.ordinal()));
     }
 
     /** Whether tables may have this byte order: CD.ENDI, STE.S2ENDI. */
@@ -403,41 +596,41 @@ public final class SmmuFeatures {
         return -1;
     }
 
+    /** The features of one bit that a register tells. */
+    private long bits(int register) {
+        long idr = 0;
+        for (SmmuFeature feature : values.features) {
+            idr |= feature.register == register ? 1L << feature.bit : 0;
+        }
+        return idr;
+    }
+
     long idr0() {
-        long idr = Registers.IDR0.reset();
-        idr = Registers.S1P.set(idr, bit(values.stage1));
-        idr = Registers.S2P.set(idr, bit(values.stage2));
-        idr = Registers.COHACC.set(idr, bit(values.coherent));
-        idr = Registers.HYP.set(idr, bit(values.hyp));
-        idr = Registers.ASID16.set(idr, bit(values.asid16));
-        idr = Registers.MSI.set(idr, bit(values.msi));
-        idr = Registers.VMID16.set(idr, bit(values.vmid16));
-        idr = Registers.CD2L.set(idr, bit(values.twoLevelContextTable));
-        idr = Registers.TTENDIAN.set(idr, values.endianness.encoded);
-        idr = Registers.TERM_MODEL.set(idr, bit(values.terminateModel));
-        return Registers.ST_LEVEL.set(idr, bit(values.twoLevelStreamTable));
+        long idr = Registers.TTENDIAN.set(bits(0), values.endianness.encoded);
+        idr = Registers.STALL_MODEL.set(idr, values.stallModel.ordinal());
+        return Registers.HTTU.set(idr, values.hardwareUpdate.ordinal());
     }
 
     long idr1() {
-        long idr = Registers.SIDSIZE.set(0, values.sidSize);
+        long idr = Registers.SIDSIZE.set(bits(1), values.sidSize);
         idr = Registers.SSIDSIZE.set(idr, values.ssidSize);
+        idr = Registers.PRIQS.set(idr, values.priqLog2Size);
         idr = Registers.EVENTQS.set(idr, values.eventqLog2Size);
-        idr = Registers.CMDQS.set(idr, values.cmdqLog2Size);
-        idr = Registers.ATTR_PERMS_OVR.set(idr, bit(values.attributeOverrides));
-        return Registers.ATTR_TYPES_OVR.set(idr, bit(values.attributeOverrides));
+        return Registers.CMDQS.set(idr, values.cmdqLog2Size);
     }
 
     long idr3() {
-        long idr = Registers.HAD.set(0, bit(values.had && values.stage1));
-        idr = Registers.RIL.set(idr, bit(values.ril));
-        return Registers.BBML.set(idr, values.bbml);
+        return Registers.BBML.set(bits(3), values.bbml);
     }
 
     long idr5() {
-        long idr = Registers.OAS.set(0, addressSizeCode(values.oas));
-        idr = Registers.GRAN4K.set(idr, bit(supports(Granule.KIB_4)));
-        idr = Registers.GRAN16K.set(idr, bit(supports(Granule.KIB_16)));
-        return Registers.GRAN64K.set(idr, bit(supports(Granule.KIB_64)));
+        long idr = Registers.OAS.set(bits(5), addressSizeCode(values.oas));
+        idr = Registers.VAX.set(idr, values.vax == 52 ? 1 : 0);
+        return values.stallModel == StallModel.TERMINATE ? idr : Registers.STALL_MAX.set(idr, values.stallMax);
+    }
+
+    long idr6() {
+        return has(ECMDQ) ? Registers.LOG2NUMQ.set(Registers.LOG2NUMP.set(0, values.log2Pages), values.log2Queues) : 0;
     }
 
     long iidr() {
@@ -446,9 +639,5 @@ public final class SmmuFeatures {
 
     long aidr() {
         return values.architecture;
-    }
-
-    private static long bit(boolean on) {
-        return on ? 1 : 0;
     }
 }

@@ -1,12 +1,12 @@
 package org.iommuemu.smmuv3;
 
+import java.util.function.IntConsumer;
 import org.iommuemu.mmio.Access;
 import org.iommuemu.mmio.MisuseListener;
 import org.iommuemu.mmio.PhysicalMemory;
 import org.iommuemu.mmio.RegisterFile;
 import org.iommuemu.mmio.Translation;
 import org.iommuemu.pagetables.TableWalk;
-import org.iommuemu.pagetables.Tlb;
 import org.iommuemu.pagetables.WalkResult;
 
 /** Finds and decodes the STE and the CD of a transaction (IHI 0070, 3.3 and 15.1). */
@@ -20,6 +20,7 @@ final class StreamTable {
     private final PhysicalMemory memory;
     private final TranslationCaches tlbs;
     private final MisuseListener misuse;
+    private final Monitored monitored;
 
     StreamTable(
             String unit,
@@ -27,17 +28,41 @@ final class StreamTable {
             RegisterFile registers,
             PhysicalMemory memory,
             TranslationCaches tlbs,
-            MisuseListener misuse) {
+            MisuseListener misuse,
+            Monitored monitored) {
         this.unit = unit;
         this.features = features;
         this.registers = registers;
         this.memory = memory;
         this.tlbs = tlbs;
         this.misuse = misuse;
+        this.monitored = monitored;
     }
+
+    /** A structure, or null if nothing answers at its address. */
+    private long[] read(Transaction transaction, long address, int words) {
+        monitored.count(MonitorEvent.CONFIGURATION_STRUCTURE_ACCESS, transaction.streamId());
+        return Bits.read(memory, address, words);
+    }
+
+    /**
+     * A stream's entry.
+     *
+     * @param ste legal, or one that aborts; null if there is a fault instead
+     */
+    record Located(StreamTableEntry ste, Fault fault) {}
 
     /** Fetches what configures a transaction. */
     Configuration configure(Transaction transaction) {
+        Located located = locate(transaction);
+        if (located.fault != null) {
+            return located.fault;
+        }
+        return located.ste.aborts() ? ABORT : stream(transaction, located.ste);
+    }
+
+    /** Finds the STE of a StreamID (3.3.2). */
+    Located locate(Transaction transaction) {
         long streamId = Integer.toUnsignedLong(transaction.streamId());
         long cfg = registers.get(Registers.STRTAB_BASE_CFG);
         // The alignment of the base follows the literal LOG2SIZE, the range of StreamIDs is bounded by SIDSIZE
@@ -48,13 +73,13 @@ final class StreamTable {
         }
         long base = Bits.address(registers.get(Registers.STRTAB_BASE), features.oas() - 1, 6);
         long address;
-        if (Registers.STRTAB_FMT.get(cfg) == TWO_LEVEL && features.twoLevelStreamTable()) {
+        if (Registers.STRTAB_FMT.get(cfg) == TWO_LEVEL && features.has(SmmuFeature.ST_LEVEL)) {
             int split = split(cfg);
             int log2Level1 = Math.max(6, log2Size - split + 3);
             long level1 = Bits.alignDown(base, log2Level1) + (streamId >>> split) * 8;
-            long[] descriptor = Bits.read(memory, level1, 1);
+            long[] descriptor = read(transaction, level1, 1);
             if (descriptor == null) {
-                return new Configuration.Fault(Event.fetch(Event.Type.F_STE_FETCH, transaction, level1));
+                return located(Event.fetch(Event.Type.F_STE_FETCH, transaction, level1));
             }
             // Level 1 Stream Table Descriptor (5.1): Span == 0 is invalid; larger than SPLIT + 1, likewise.
             int span = (int) Bits.get(descriptor, 4, 0);
@@ -69,10 +94,20 @@ final class StreamTable {
             address = Bits.alignDown(base, log2Size + StreamTableEntry.LOG2_BYTES)
                     + (streamId << StreamTableEntry.LOG2_BYTES);
         }
-        long[] words = Bits.read(memory, address, StreamTableEntry.WORDS);
-        return words == null
-                ? new Configuration.Fault(Event.fetch(Event.Type.F_STE_FETCH, transaction, address))
-                : stream(transaction, new StreamTableEntry(words));
+        long[] words = read(transaction, address, StreamTableEntry.WORDS);
+        if (words == null) {
+            return located(Event.fetch(Event.Type.F_STE_FETCH, transaction, address));
+        }
+        StreamTableEntry ste = new StreamTableEntry(words);
+        if (!ste.valid()) {
+            return located(Event.configuration(Event.Type.C_BAD_STE, transaction));
+        }
+        String rule = ste.aborts() ? null : SteIllegal.rule(ste, features);
+        if (rule != null) {
+            misuse.misuse(unit, "STE of StreamID 0x%x: %s".formatted(streamId, rule));
+            return located(Event.configuration(Event.Type.C_BAD_STE, transaction));
+        }
+        return new Located(ste, null);
     }
 
     /** SPLIT: 6, 8 or 10; Reserved values behave as 6 (6.3.25). */
@@ -81,25 +116,26 @@ final class StreamTable {
         return split == 8 || split == 10 ? split : 6;
     }
 
+    /** C_BAD_STREAMID is recorded only if SMMU_CR2.RECINVSID says so (6.3.12). */
+    private Located badStreamId(Transaction transaction) {
+        boolean recorded = Registers.RECINVSID.isSet(registers.get(Registers.CR2));
+        Event event = Event.configuration(Event.Type.C_BAD_STREAMID, transaction);
+        return new Located(null, new Fault(event, recorded, true, Fault.Response.ABORT));
+    }
+
+    /** A fault before there is an STE, which may always be merged (7.3.1). */
+    private static Located located(Event event) {
+        return new Located(null, Fault.terminated(event, true));
+    }
+
     private Configuration stream(Transaction arrived, StreamTableEntry ste) {
-        if (!ste.valid()) {
-            return fault(Event.Type.C_BAD_STE, arrived);
-        }
-        if (ste.aborts()) {
-            return ABORT;
-        }
-        String rule = ste.illegal(features);
-        if (rule != null) {
-            misuse.misuse(unit, "STE of StreamID 0x%x: %s".formatted(arrived.streamId(), rule));
-            return fault(Event.Type.C_BAD_STE, arrived);
-        }
-        Configuration.Overrides overrides = ste.overrides(features);
+        Overrides overrides = ste.overrides(features);
         Transaction transaction = arrived.as(overrides.apply(arrived.access()));
-        TableWalk stage2 = ste.stage2() ? ste.stage2Walk(memory, features, tlbs.stage2()) : null;
+        TableWalk stage2 = stage2(arrived.streamId(), ste);
         if (!ste.stage1()) {
             // A SubstreamID selects a CD; without stage 1 there is none (3.9, 7.3.9).
             return transaction.hasSubstream()
-                    ? fault(Event.Type.C_BAD_SUBSTREAMID, transaction)
+                    ? fault(Event.Type.C_BAD_SUBSTREAMID, transaction, ste)
                     : withoutStage1(ste, stage2, overrides);
         }
         long substream = 0;
@@ -108,7 +144,7 @@ final class StreamTable {
             if (transaction.hasSubstream()) {
                 substream = Integer.toUnsignedLong(transaction.substreamId());
                 if (substream >>> ste.s1CDMax() != 0) {
-                    return fault(Event.Type.C_BAD_SUBSTREAMID, transaction);
+                    return fault(Event.Type.C_BAD_SUBSTREAMID, transaction, ste);
                 }
             } else if (s1Dss == StreamTableEntry.S1DSS_BYPASS) {
                 return withoutStage1(ste, stage2, overrides);
@@ -116,27 +152,34 @@ final class StreamTable {
             // CD 0 is for accesses without a SubstreamID, or they are disabled; Reserved behaves as that (5.2, S1DSS).
             boolean substream0 = s1Dss == StreamTableEntry.S1DSS_SUBSTREAM0;
             if (transaction.hasSubstream() ? substream == 0 && substream0 : !substream0) {
-                return new Configuration.Fault(Event.streamDisabled(transaction.streamId()));
+                return Fault.terminated(Event.streamDisabled(transaction.streamId()), ste.mev());
             }
         } else if (transaction.hasSubstream()) {
-            return fault(Event.Type.C_BAD_SUBSTREAMID, transaction);
+            return fault(Event.Type.C_BAD_SUBSTREAMID, transaction, ste);
         }
         return stage1(transaction, ste, stage2, substream, overrides);
     }
 
-    private Configuration withoutStage1(StreamTableEntry ste, TableWalk stage2, Configuration.Overrides overrides) {
-        if (stage2 == null) {
-            return new Configuration.Bypass(overrides);
-        }
-        return Configuration.Context.stage2(tlbs.stage2(), ste.s2Vmid(), stage2, ste.s2R(), overrides);
+    private TableWalk stage2(int streamId, StreamTableEntry ste) {
+        return ste.stage2() ? ste.stage2Walk(memory, features, tlbs.stage2(), monitored.tableAccesses(streamId)) : null;
+    }
+
+    /** What IPAs go through that are not made by stage 1: for a legal STE with stage 2. */
+    Configuration.Context stage2Alone(int streamId, StreamTableEntry ste) {
+        return stage2Alone(ste, stage2(streamId, ste), ste.overrides(features));
+    }
+
+    private Configuration.Context stage2Alone(StreamTableEntry ste, TableWalk stage2, Overrides overrides) {
+        Fault.Model faults = new Fault.Model(true, true, false, ste.s2R(), ste.s2S(), ste.mev());
+        return Configuration.Context.stage2(ste, tlbs.stage2(), stage2, faults, overrides);
+    }
+
+    private Configuration withoutStage1(StreamTableEntry ste, TableWalk stage2, Overrides overrides) {
+        return stage2 == null ? new Configuration.Bypass(ste, overrides) : stage2Alone(ste, stage2, overrides);
     }
 
     private Configuration stage1(
-            Transaction transaction,
-            StreamTableEntry ste,
-            TableWalk stage2,
-            long substream,
-            Configuration.Overrides overrides) {
+            Transaction transaction, StreamTableEntry ste, TableWalk stage2, long substream, Overrides overrides) {
         long pointer = ste.s1ContextPtr();
         boolean substreams = features.ssidSize() > 0 && ste.s1CDMax() > 0;
         int cdMax = substreams ? ste.s1CDMax() : 0;
@@ -148,12 +191,10 @@ final class StreamTable {
             if (fetch.fault != null) {
                 return fetch.fault;
             }
-            if ((fetch.words[0] & 1) == 0) {
-                return fault(Event.Type.C_BAD_SUBSTREAMID, transaction);
-            }
+            // Level 1 Context Descriptor (5.3)
             long l2Ptr = Bits.address(fetch.words[0], 51, 12);
-            if (l2Ptr >>> features.oas() != 0) { // 3.4.3
-                return fault(Event.Type.C_BAD_SUBSTREAMID, transaction);
+            if ((fetch.words[0] & 1) == 0 || l2Ptr >>> SteIllegal.contextPointerBits(ste, features) != 0) {
+                return fault(Event.Type.C_BAD_SUBSTREAMID, transaction, ste);
             }
             address = Bits.alignDown(l2Ptr, split + ContextDescriptor.LOG2_BYTES)
                     + ((substream & (1L << split) - 1) << ContextDescriptor.LOG2_BYTES);
@@ -167,38 +208,50 @@ final class StreamTable {
         }
         StreamWorld world = ste.streamWorld(features, Registers.E2H.isSet(registers.get(Registers.CR2)));
         ContextDescriptor cd = new ContextDescriptor(fetch.words);
-        String rule = cd.valid() ? cd.illegal(world, features) : "V == 0";
+        String rule = CdIllegal.rule(ste, cd, world, features);
         if (rule != null) {
             misuse.misuse(
                     unit,
                     "CD of StreamID 0x%x, SubstreamID 0x%x: %s".formatted(transaction.streamId(), substream, rule));
-            return fault(Event.Type.C_BAD_CD, transaction);
+            return fault(Event.Type.C_BAD_CD, transaction, ste);
         }
-        return context(ste, cd, world, stage2, overrides);
+        if (ste.usesVms(features)) { // PARTID_MAP, which is all that there is of it (5.6).
+            long partId = ste.vmsPtr() + 2L * cd.virtualPartId();
+            if (!memory.isRam(partId, 2)) {
+                return Fault.terminated(Event.fetch(Event.Type.F_VMS_FETCH, transaction, partId), ste.mev());
+            }
+        }
+        return context(transaction.streamId(), ste, cd, world, stage2, overrides);
     }
 
     private Configuration context(
+            int streamId,
             StreamTableEntry ste,
             ContextDescriptor cd,
             StreamWorld world,
             TableWalk stage2,
-            Configuration.Overrides overrides) {
-        Tlb tlb = world == StreamWorld.NS_EL1 ? tlbs.el1() : tlbs.el2();
+            Overrides overrides) {
+        IntConsumer accesses = monitored.tableAccesses(streamId);
         return new Configuration.Context(
+                ste,
                 true,
-                tlb,
-                world == StreamWorld.NS_EL1 && features.stage2() ? ste.s2Vmid() : 0,
-                world == StreamWorld.NS_EL2 ? 0 : cd.asid(),
-                cd.walk(0, world, stage2, memory, features),
-                cd.walk(1, world, stage2, memory, features),
+                world == StreamWorld.NS_EL1 ? tlbs.el1() : tlbs.el2(),
+                world == StreamWorld.NS_EL1 && features.has(SmmuFeature.S2P) ? ste.s2Vmid() : 0,
+                world == StreamWorld.NS_EL2 ? 0 : cd.taggedAsid(),
+                cd.walk(0, world, stage2, memory, features, accesses),
+                cd.walk(1, world, stage2, memory, features, accesses),
+                stage2,
                 world != StreamWorld.NS_EL2,
-                cd.tbi(0),
-                cd.tbi(1),
-                new Configuration.FaultModel(cd.r(), cd.a(), ste.s2R()),
+                cd.aa64() && cd.tbi(0),
+                cd.aa64() && cd.tbi(1),
+                cd.narrowRanges(world),
+                cd.privilegedOnly(world, features),
+                overrides.leaveTablesAlone(),
+                new Fault.Model(cd.r(), cd.a(), cd.s(), ste.s2R(), ste.s2S(), ste.mev()),
                 overrides);
     }
 
-    private record Fetch(long[] words, Configuration fault) {}
+    private record Fetch(long[] words, Fault fault) {}
 
     /** Reads a CD or a level 1 descriptor of a CD table; with stage 2, its address is an IPA. */
     private Fetch fetch(Transaction transaction, StreamTableEntry ste, TableWalk stage2, long address, int count) {
@@ -206,25 +259,21 @@ final class StreamTable {
         if (stage2 != null) {
             long result = stage2.walkForTable(address, Access.READ);
             if (WalkResult.isFault(result)) {
-                boolean recorded = ste.s2R() || WalkResult.kind(result) == WalkResult.Kind.EXTERNAL_ABORT;
                 Event event = Event.walk(transaction, Event.FaultClass.CD, result);
-                return new Fetch(null, new Configuration.Fault(recorded ? event : null));
+                Fault.Model faults = new Fault.Model(false, true, false, ste.s2R(), ste.s2S(), ste.mev());
+                boolean externalAbort = WalkResult.kind(result) == WalkResult.Kind.EXTERNAL_ABORT;
+                return new Fetch(null, externalAbort ? faults.other(event) : faults.stage2(event));
             }
             physical = Translation.address(result, address);
         }
-        long[] words = Bits.read(memory, physical, count);
+        long[] words = read(transaction, physical, count);
         return words == null
-                ? new Fetch(null, new Configuration.Fault(Event.fetch(Event.Type.F_CD_FETCH, transaction, physical)))
+                ? new Fetch(
+                        null, Fault.terminated(Event.fetch(Event.Type.F_CD_FETCH, transaction, physical), ste.mev()))
                 : new Fetch(words, null);
     }
 
-    /** C_BAD_STREAMID is recorded only if SMMU_CR2.RECINVSID says so (6.3.12). */
-    private Configuration badStreamId(Transaction transaction) {
-        boolean recorded = Registers.RECINVSID.isSet(registers.get(Registers.CR2));
-        return recorded ? fault(Event.Type.C_BAD_STREAMID, transaction) : new Configuration.Fault(null);
-    }
-
-    private static Configuration fault(Event.Type type, Transaction transaction) {
-        return new Configuration.Fault(Event.configuration(type, transaction));
+    private static Fault fault(Event.Type type, Transaction transaction, StreamTableEntry ste) {
+        return Fault.terminated(Event.configuration(type, transaction), ste.mev());
     }
 }

@@ -1,12 +1,16 @@
 package org.iommuemu.smmuv3;
 
+import java.util.function.IntConsumer;
 import org.iommuemu.mmio.PhysicalMemory;
 import org.iommuemu.pagetables.Granule;
 import org.iommuemu.pagetables.TableWalk;
 import org.iommuemu.pagetables.Tlb;
 
 /**
- * A Stream Table Entry: 64 bytes, its bits and which of them are ILLEGAL (IHI 0070, 5.2).
+ * A Stream Table Entry: 64 bytes, and what its bits mean (IHI 0070, 5.2). Which of them are ILLEGAL is in
+ * {@link SteIllegal}. Not read, because nothing of a model depends on them: attributes of the SMMU's own accesses (S1CIR,
+ * S1COR, S1CSH, S2IR0, S2OR0), PARTID, PMG, NSCFG of a Non-secure stream, DRE and DCP (ports issue no destructive reads
+ * and no directed prefetches), and CONT, a hint that the cache does not take.
  *
  * @param words little-endian
  */
@@ -78,17 +82,27 @@ record StreamTableEntry(long[] words) {
         return bits(65, 64);
     }
 
-    private boolean s1Stalld() {
+    /** Whether partition IDs of CDs are virtual: both stages, and S1MPAM (5.2, VMSPtr). */
+    boolean usesVms(SmmuFeatures features) {
+        return features.has(SmmuFeature.MPAM) && stage1() && stage2() && bit(90);
+    }
+
+    /** Where the Virtual Machine Structure is. */
+    long vmsPtr() {
+        return Bits.address(words[5], 55, 12);
+    }
+
+    boolean s1Stalld() {
         return bit(91);
     }
 
-    private int strw() {
+    int strw() {
         return bits(95, 94);
     }
 
     /** STRW matters to stage 1 alone, and where EL2 is supported (5.2.2, IgnoreSTESTRW()). */
-    private boolean usesStrw(SmmuFeatures features) {
-        return stage1() && !stage2() && features.hyp();
+    boolean usesStrw(SmmuFeatures features) {
+        return stage1() && !stage2() && features.has(SmmuFeature.HYP);
     }
 
     /** STRW == 0b10 is EL2, with or without SMMU_CR2.E2H; 0b00, and an ignored STRW, is EL1. */
@@ -99,20 +113,68 @@ record StreamTableEntry(long[] words) {
         return e2h ? StreamWorld.NS_EL2_E2H : StreamWorld.NS_EL2;
     }
 
+    /** Whether translations are tagged with S2VMID (5.2.2, IgnoreSTES2VMID()). */
+    boolean usesVmid(SmmuFeatures features) {
+        boolean translates = !aborts() && (stage1() || stage2());
+        return translates && features.has(SmmuFeature.S2P) && !(usesStrw(features) && strw() != 0);
+    }
+
+    // Both stages
+
+    /** Automatic responses to page requests have their PASID. */
+    boolean ppar() {
+        return bit(82);
+    }
+
+    /** Events may be merged (7.3.1). */
+    boolean mev() {
+        return bit(83);
+    }
+
+    /** EATS as it is stored. */
+    int eatsField() {
+        return bits(93, 92);
+    }
+
+    /** Neither Translation Requests nor Translated transactions. */
+    static final int EATS_NONE = 0;
+    /** Full ATS. */
+    static final int EATS_FULL = 1;
+    /** Split-stage ATS: the endpoint gets IPAs. */
+    static final int EATS_SPLIT_STAGE = 2;
+
+    /**
+     * The effective EATS of a legal STE: {@link #EATS_NONE}, {@link #EATS_FULL} or {@link #EATS_SPLIT_STAGE}. 0b11 would
+     * need a Device Permission Table, which there never is.
+     *
+     * @param atschk SMMU_CR0.ATSCHK, without which nothing is split
+     */
+    int eats(boolean atschk) {
+        boolean translates = !aborts() && (stage1() || stage2());
+        return switch (eatsField()) {
+            case 1 -> translates ? EATS_FULL : EATS_NONE;
+            case 2 -> translates && atschk ? EATS_SPLIT_STAGE : EATS_NONE;
+            default -> EATS_NONE;
+        };
+    }
+
     /** What the STE overrides, where SMMU_IDR1.ATTR_TYPES_OVR and ATTR_PERMS_OVR say that it can. */
-    Configuration.Overrides overrides(SmmuFeatures features) {
-        return features.attributeOverrides()
-                ? new Configuration.Overrides(bits(113, 112), bits(115, 114), bit(100), bits(99, 96), bits(109, 108))
-                : Configuration.Overrides.NONE;
+    Overrides overrides(SmmuFeatures features) {
+        return Overrides.of(
+                features, bits(113, 112), bits(115, 114), bit(100), bits(99, 96), bits(104, 101), bits(109, 108));
     }
 
     // Stage 2
+
+    boolean s2Fwb() {
+        return bit(89);
+    }
 
     int s2Vmid() {
         return bits(143, 128);
     }
 
-    private int s2T0Sz() {
+    int s2T0Sz() {
         return bits(165, 160);
     }
 
@@ -120,15 +182,33 @@ record StreamTableEntry(long[] words) {
         return bits(167, 166);
     }
 
-    private int s2Ps() {
-        return bits(178, 176);
+    private int s2Sh0() {
+        return bits(173, 172);
     }
 
-    private boolean s2Aa64() {
+    /** S2TG; null if Reserved. VMSAv8-32 has 4 KiB only. */
+    Granule s2Tg() {
+        if (!s2Aa64()) {
+            return Granule.KIB_4;
+        }
+        return switch (bits(175, 174)) {
+            case 0 -> Granule.KIB_4;
+            case 1 -> Granule.KIB_64;
+            case 2 -> Granule.KIB_16;
+            default -> null;
+        };
+    }
+
+    /** The effective S2PS: 40 bits with VMSAv8-32. */
+    int s2OutputBits(SmmuFeatures features) {
+        return s2Aa64() ? features.effectiveAddressSize(bits(178, 176)) : 40;
+    }
+
+    boolean s2Aa64() {
         return bit(179);
     }
 
-    private boolean s2Endi() {
+    boolean s2Endi() {
         return bit(180);
     }
 
@@ -140,11 +220,15 @@ record StreamTableEntry(long[] words) {
         return bit(182);
     }
 
-    private boolean s2HdOrHa() {
-        return bits(184, 183) != 0;
+    boolean s2Hd() {
+        return bit(183);
     }
 
-    private boolean s2S() {
+    boolean s2Ha() {
+        return bit(184);
+    }
+
+    boolean s2S() {
         return bit(185);
     }
 
@@ -152,114 +236,68 @@ record StreamTableEntry(long[] words) {
         return bit(186);
     }
 
-    private long s2Ttb() {
-        return Bits.address(words[3], 51, 4);
+    /** S2DS where it means something: 52-bit addresses with 4 and 16 KiB granules. */
+    boolean s2Ds(SmmuFeatures features) {
+        return features.has(SmmuFeature.DS) && s2Aa64() && s2Tg() != Granule.KIB_64 && bit(195);
     }
 
-    /** S2TG; null if Reserved. */
-    private Granule s2Tg() {
-        return switch (bits(175, 174)) {
-            case 0 -> Granule.KIB_4;
-            case 1 -> Granule.KIB_64;
-            case 2 -> Granule.KIB_16;
-            default -> null;
+    long s2Ttb(SmmuFeatures features) {
+        return Bits.address(words[3], features.architecture() == 0 ? 47 : 51, 4);
+    }
+
+    /** The width of an IPA: S2T0SZ, which VMSAv8-32 has with a sign, in 4 bits. */
+    int s2InputBits(SmmuFeatures features) {
+        if (!s2Aa64()) {
+            return 32 - (bits(163, 160) << 28 >> 28);
+        }
+        return 64 - SteIllegal.clamp(features, s2T0Sz(), 64 - SteIllegal.ias(features), 39);
+    }
+
+    /** The level at which a stage 2 walk starts, from {S2SL0_2, S2SL0}; {@link #NO_LEVEL} if Reserved (Arm ARM, D8.2.7). */
+    int s2StartLevel(SmmuFeatures features) {
+        int sl0 = s2Sl0();
+        if (!s2Aa64()) {
+            return sl0 <= 1 ? 2 - sl0 : NO_LEVEL;
+        }
+        boolean ds = s2Ds(features);
+        return switch (s2Tg()) {
+            case KIB_4 ->
+                ds && bit(194)
+                        ? sl0 == 0 ? -1 : NO_LEVEL
+                        : sl0 == 3 ? features.has(SmmuFeature.STT) ? 3 : NO_LEVEL : 2 - sl0;
+            case KIB_16 -> sl0 == 3 && !ds ? NO_LEVEL : 3 - sl0;
+            case KIB_64 -> sl0 == 3 ? NO_LEVEL : 3 - sl0;
         };
     }
 
-    /** The level at which a stage 2 walk starts, from S2SL0. */
-    private int s2StartLevel() {
-        return (s2Tg() == Granule.KIB_4 ? 2 : 3) - s2Sl0();
-    }
+    /** What is not a level. */
+    static final int NO_LEVEL = 4;
 
     /**
      * The stage 2 walk of a legal STE.
      *
      * @param tlb of stage 2 alone, by VMID
+     * @param accesses hears of descriptors that are read; or null
      */
-    TableWalk stage2Walk(PhysicalMemory memory, SmmuFeatures features, Tlb tlb) {
-        int outputBits = features.effectiveAddressSize(s2Ps());
-        return TableWalk.stage2(memory, s2Tg(), s2Ttb(), 64 - s2T0Sz(), outputBits, s2StartLevel())
+    TableWalk stage2Walk(PhysicalMemory memory, SmmuFeatures features, Tlb tlb, IntConsumer accesses) {
+        TableWalk.Builder walk = TableWalk.stage2(
+                        memory,
+                        s2Tg(),
+                        s2Ttb(features),
+                        s2InputBits(features),
+                        s2OutputBits(features),
+                        s2StartLevel(features))
                 .bigEndian(s2Endi())
                 .accessFlagFaults(!s2Affd())
+                .accessFlagUpdate(s2Ha())
+                .dirtyState(s2Hd())
+                .xnx(features.has(SmmuFeature.XNX))
+                .aarch32(!s2Aa64())
+                .lpa(features.oas() > 48)
+                .forceWriteBack(features.has(SmmuFeature.FWB) && s2Fwb())
                 .protectedTableWalk(s2Ptw())
                 .cached(tlb, s2Vmid())
-                .build();
-    }
-
-    // Legality
-
-    /** Why a valid STE that does not abort is ILLEGAL: the rule it breaks; null if it is legal (5.2.2, SteIllegal()). */
-    String illegal(SmmuFeatures features) {
-        if (stage1() && !features.stage1()) {
-            return "Config enables stage 1, SMMU_IDR0.S1P == 0";
-        }
-        if (stage2() && !features.stage2()) {
-            return "Config enables stage 2, SMMU_IDR0.S2P == 0";
-        }
-        if (usesStrw(features) && (strw() & 1) != 0) {
-            return "STRW is Reserved";
-        }
-        String rule = stage1() ? illegalStage1(features) : null;
-        if (rule == null && stage2()) {
-            rule = illegalStage2(features);
-        }
-        boolean usesVmid =
-                features.stage2() && (stage1() || stage2()) && streamWorld(features, false) == StreamWorld.NS_EL1;
-        if (rule == null && usesVmid && !features.vmid16() && s2Vmid() >>> 8 != 0) {
-            rule = "S2VMID[15:8] != 0, SMMU_IDR0.VMID16 == 0";
-        }
-        return rule;
-    }
-
-    private String illegalStage1(SmmuFeatures features) {
-        if (features.ssidSize() > 0 && s1CDMax() > 0) {
-            if (s1CDMax() > features.ssidSize()) {
-                return "S1CDMax > SMMU_IDR1.SSIDSIZE";
-            }
-            if (twoLevelContextTable() && !features.twoLevelContextTable()) {
-                return "S1Fmt is two-level, SMMU_IDR0.CD2L == 0";
-            }
-        }
-        if (s1ContextPtr() >>> features.oas() != 0) {
-            return "S1ContextPtr is beyond the output address size";
-        }
-        if (s1Stalld()) {
-            return "S1STALLD == 1, SMMU_IDR0.STALL_MODEL == 0b01";
-        }
-        return null;
-    }
-
-    private String illegalStage2(SmmuFeatures features) {
-        if (!s2Aa64()) {
-            return "S2AA64 == 0, SMMU_IDR0.TTF has no VMSAv8-32";
-        }
-        if (s2Tg() == null || !features.supports(s2Tg())) {
-            return "S2TG is Reserved or not supported";
-        }
-        if (s2T0Sz() < Math.max(16, 64 - features.oas()) || s2T0Sz() > 39) {
-            return "S2T0SZ is out of range";
-        }
-        if (s2Sl0() == 3 || !s2Tg().isStage2StartLevel(s2StartLevel(), 64 - s2T0Sz()) || startsTooHigh(features)) {
-            return "S2SL0 does not go with S2TG and S2T0SZ";
-        }
-        if (s2Ttb() >>> features.effectiveAddressSize(s2Ps()) != 0) {
-            return "S2TTB is beyond the effective S2PS";
-        }
-        if (!features.supportsEndianness(s2Endi())) {
-            return "S2ENDI does not go with SMMU_IDR0.TTENDIAN";
-        }
-        if (s2HdOrHa()) {
-            return "S2HA or S2HD, SMMU_IDR0.HTTU == 0";
-        }
-        return s2S() ? "S2S == 1, SMMU_IDR0.STALL_MODEL == 0b01" : null;
-    }
-
-    /** The highest start level needs an address size that one concatenated level less cannot reach (Arm ARM, D8.2.7). */
-    private boolean startsTooHigh(SmmuFeatures features) {
-        return switch (s2Tg()) {
-            case KIB_4 -> s2StartLevel() == 0 && features.oas() < 44;
-            case KIB_16 -> s2StartLevel() == 1 && features.oas() < 42;
-            case KIB_64 -> s2StartLevel() == 1 && features.oas() < 44;
-        };
+                .counting(accesses);
+        return (s2Ds(features) ? walk.ds(s2Sh0()) : walk).build();
     }
 }

@@ -39,18 +39,23 @@ final class TranslationCaches {
      *
      * @param asid or -1 for all
      */
-    void invalidateRange(Tlb tlb, int space, int asid, Command command, boolean rangesSupported) {
-        Granule granule = rangesSupported ? command.tg() : null;
-        long address = command.address();
+    void invalidateRange(Tlb tlb, int space, int asid, Command command, SmmuFeatures features) {
+        Granule granule = features.has(SmmuFeature.RIL) ? command.tg() : null;
         if (granule == null) {
-            tlb.invalidateAddress(space, asid, address);
+            tlb.invalidateAddress(space, asid, command.address());
             return;
         }
         // TTL is a promise about the level of the leaves, so one look per block of that level will do.
-        int shift = command.ttl() == 0 ? granule.shift() : granule.entryShift(command.ttl());
-        long start = address & -granule.bytes();
-        long granules = command.num() + 1L << command.scale();
-        long steps = Math.max(1, granules >>> shift - granule.shift());
+        int ttl = command.effectiveTtl(features);
+        int shift = ttl == 0 ? granule.shift() : granule.entryShift(ttl);
+        long start = command.address() & -granule.bytes();
+        int log2Unit = command.scale() + granule.shift();
+        if (log2Unit >= 58) { // More than 2^58 bytes, and the product below would overflow: all of the address space.
+            tlb.invalidateSpace(space);
+            return;
+        }
+        long bytes = command.num() + 1L << log2Unit;
+        long steps = Math.max(1, bytes >>> shift);
         if (steps > MAX_STEPS) {
             tlb.invalidateSpace(space);
             return;
@@ -59,6 +64,6 @@ final class TranslationCaches {
         for (long step = 0; step < steps; step++) {
             tlb.invalidateAddress(space, asid, start + (step << shift));
         }
-        tlb.invalidateAddress(space, asid, start + (granules << granule.shift()) - 1);
+        tlb.invalidateAddress(space, asid, start + bytes - 1);
     }
 }

@@ -16,6 +16,7 @@ import java.util.List;
 import java.util.Map;
 import java.util.stream.Stream;
 import org.iommuemu.mmio.DmaPort;
+import org.iommuemu.mmio.Latency;
 import org.iommuemu.mmio.TlbGeometry;
 import org.junit.jupiter.api.DynamicTest;
 import org.junit.jupiter.api.Test;
@@ -79,16 +80,26 @@ class ConformanceVectorTest {
     @TestFactory
     Stream<DynamicTest> replays() {
         return Arrays.stream(Caches.values()).flatMap(caches -> CATEGORIES.stream()
-                .map(category -> DynamicTest.dynamicTest(category + ", " + caches, () -> replay(category, caches))));
+                .map(category -> DynamicTest.dynamicTest(
+                        category + ", " + caches, () -> replay(category, caches, Timing.IMMEDIATE))));
     }
 
-    private void replay(String category, Caches caches) {
+    @TestFactory
+    Stream<DynamicTest> replaysWithCommandsThatTakeAWhile() {
+        Timing late = Timing.IMMEDIATE.synchronisation(Latency.reads(2));
+        return Stream.of(late, late.onUnitThread(), Timing.IMMEDIATE.onUnitThread())
+                .flatMap(timing -> CATEGORIES.stream()
+                        .map(category -> DynamicTest.dynamicTest(
+                                category + ", " + timing, () -> replay(category, Caches.ORDINARY, timing))));
+    }
+
+    private void replay(String category, Caches caches, Timing timing) {
         SmmuFeatures features =
                 SmmuFeatures.qemuVirt().toBuilder().tlb(caches.tlb).build();
         List<String> failures = new ArrayList<>();
         for (JsonNode testCase : read(category + ".jsonl")) {
             String id = testCase.get("id").asText();
-            List<String> differences = new VectorReplay(meta, features, caches.microTlb).replay(testCase);
+            List<String> differences = new VectorReplay(meta, features, caches.microTlb, timing).replay(testCase);
             if (!differences.isEmpty() && !EXCEPTIONS.containsKey(id)) {
                 failures.add("%s (%s, %s): %s"
                         .formatted(

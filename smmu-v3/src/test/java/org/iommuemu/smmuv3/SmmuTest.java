@@ -18,9 +18,11 @@ import static org.junit.jupiter.api.Assertions.assertEquals;
 import static org.junit.jupiter.api.Assertions.assertFalse;
 import static org.junit.jupiter.api.Assertions.assertTrue;
 
+import java.time.Duration;
 import java.util.ArrayList;
 import java.util.List;
 import java.util.concurrent.atomic.AtomicBoolean;
+import org.awaitility.Awaitility;
 import org.iommuemu.mmio.Access;
 import org.iommuemu.mmio.DmaPort;
 import org.iommuemu.mmio.DmaPort.Response;
@@ -30,11 +32,16 @@ import org.iommuemu.mmio.Translator;
 import org.iommuemu.pagetables.Descriptor;
 import org.iommuemu.pagetables.Granule;
 import org.iommuemu.pagetables.TableWriter;
+import org.junit.jupiter.api.AfterEach;
 import org.junit.jupiter.api.Test;
+import org.junit.jupiter.params.ParameterizedClass;
 import org.junit.jupiter.params.ParameterizedTest;
 import org.junit.jupiter.params.provider.CsvSource;
+import org.junit.jupiter.params.provider.EnumSource;
 import org.junit.jupiter.params.provider.ValueSource;
 
+@ParameterizedClass
+@EnumSource(TestTiming.class)
 class SmmuTest {
     private static final int DEVICE = 8;
     private static final long IOVA = 0x1234_5000L;
@@ -48,7 +55,18 @@ class SmmuTest {
     private static final int CLASS_TT = 1;
     private static final int CLASS_IN = 2;
 
-    private final TestBoard board = new TestBoard();
+    private final TestTiming timing;
+    private final TestBoard board;
+
+    SmmuTest(TestTiming timing) {
+        this.timing = timing;
+        board = new TestBoard(SmmuFeatures.smmuv3_2(), timing);
+    }
+
+    @AfterEach
+    void powerOff() {
+        board.close();
+    }
 
     // Drivers
 
@@ -587,6 +605,7 @@ class SmmuTest {
         board.dmaRead(DEVICE, 0);
         assertEquals(0, board.read(EVENTQ_PROD), "not writable until acknowledged");
         board.write(GERRORN, 1 << 2);
+        board.settle();
         board.dmaRead(DEVICE, 0);
         assertEquals(1, board.read(EVENTQ_PROD));
     }
@@ -603,6 +622,7 @@ class SmmuTest {
         // Linux puts a CMD_SYNC in the place of the command, and acknowledges.
         board.writeWords(board.commandQueue + 16L * (prod & 15), 0x46, 0);
         board.write(GERRORN, 1);
+        board.settle();
         assertEquals(1 << 24 | prod + 2, board.read(CMDQ_CONS));
         assertEquals(1, board.misuses.size());
     }
@@ -612,6 +632,7 @@ class SmmuTest {
         board.write64(TestBoard.CMDQ_BASE, 0x1000 | 4);
         board.write(CMDQ_PROD, 1);
         board.handshake(CR0, 0x8);
+        board.settle();
         assertEquals(2 << 24, board.read(CMDQ_CONS), "CERROR_ABT");
         assertEquals(1, board.read(GERROR));
     }
@@ -619,6 +640,7 @@ class SmmuTest {
     @Test
     void acknowledgingWhatIsNotActiveIsMisuse() {
         board.write(GERRORN, 1);
+        board.settle();
         assertEquals(1, board.misuses.size());
     }
 
@@ -641,7 +663,7 @@ class SmmuTest {
     }
 
     @Test
-    void messagesInsteadOfWires() {
+    void messagesBesideWires() {
         board.enabled();
         board.handshake(IRQ_CTRL, 0);
         long doorbell = TestBoard.MSI_FRAME + MsiFrame.SETSPI_NS;
@@ -659,7 +681,8 @@ class SmmuTest {
         assertEquals(0xabcd, board.bus.read32(word));
         board.command(0xff, 0);
         assertTrue(board.interrupts.isPending(200));
-        assertFalse(board.interrupts.isPending(TestBoard.EVENTQ_IRQ));
+        assertTrue(board.interrupts.isPending(TestBoard.EVENTQ_IRQ), "both, 3.18.2");
+        assertTrue(board.interrupts.isPending(TestBoard.SYNC_IRQ), "both, 4.7.3");
     }
 
     @Test
@@ -678,9 +701,11 @@ class SmmuTest {
         board.write(0x70, 1);
         board.handshake(IRQ_CTRL, 0x1);
         int at = board.read(CMDQ_PROD);
-        board.command(0xff, 0);
-        board.command(0x46 | 1 << 12 | 3L << 32, SMMU + CMDQ_PROD);
-        assertEquals(1 << 24 | at, board.read(CMDQ_CONS), "still at the illegal command");
+        board.submit(0xff, 0);
+        board.submit(0x46 | 1 << 12 | 3L << 32, SMMU + CMDQ_PROD);
+        Awaitility.await("still at the illegal command")
+                .pollDelay(Duration.ZERO)
+                .until(() -> board.read(CMDQ_CONS) == (1 << 24 | at));
     }
 
     @Test

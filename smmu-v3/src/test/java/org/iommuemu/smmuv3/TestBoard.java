@@ -1,7 +1,11 @@
 package org.iommuemu.smmuv3;
 
+import java.time.Duration;
 import java.util.ArrayList;
 import java.util.List;
+import java.util.concurrent.CopyOnWriteArrayList;
+import java.util.function.Consumer;
+import org.awaitility.Awaitility;
 import org.iommuemu.mmio.Bus;
 import org.iommuemu.mmio.DmaPort;
 import org.iommuemu.mmio.InterruptController;
@@ -13,7 +17,7 @@ import org.iommuemu.pagetables.PageAllocator;
 import org.iommuemu.pagetables.TableWriter;
 
 /** A board with an SMMU, and what a driver does on it: register accesses, commands, structures in RAM. */
-final class TestBoard {
+final class TestBoard implements AutoCloseable {
     static final long RAM = 0x4000_0000L;
     static final long RAM_SIZE = 0x4000_0000L;
     static final long SMMU = 0x0905_0000L;
@@ -21,12 +25,14 @@ final class TestBoard {
     static final int EVENTQ_IRQ = 106;
     static final int SYNC_IRQ = 108;
     static final int GERROR_IRQ = 109;
+    static final int PRIQ_IRQ = 107;
     static final int LOG2_QUEUE = 4;
 
     /** Leaf attributes of stage 1: read-write for everybody, of one ASID. */
     static final long STAGE1_RW =
             Descriptor.AF | Descriptor.NG | Descriptor.AP_UNPRIVILEGED | 3L << Descriptor.SH_SHIFT;
 
+    static final int IDR1 = 0x4;
     static final int CR0 = 0x20;
     static final int CR0ACK = 0x24;
     static final int GBPA = 0x44;
@@ -45,7 +51,8 @@ final class TestBoard {
     final PhysicalMemory memory = new PhysicalMemory();
     final Bus bus = new Bus(memory);
     final InterruptController interrupts = new InterruptController();
-    final List<String> misuses = new ArrayList<>();
+    final List<String> misuses = new CopyOnWriteArrayList<>();
+    volatile Consumer<String> onMisuse = misuses::add;
     final Smmu smmu;
     final long commandQueue;
     final long eventQueue;
@@ -68,11 +75,22 @@ final class TestBoard {
     }
 
     TestBoard(SmmuFeatures features) {
+        this(features, TestTiming.AT_ONCE);
+    }
+
+    TestBoard(SmmuFeatures features, TestTiming timing) {
+        this(features, timing.timing());
+    }
+
+    TestBoard(SmmuFeatures features, Timing timing) {
         memory.addRam(RAM, RAM_SIZE);
         Smmu.Wires wires = new Smmu.Wires(
-                interrupts.line(EVENTQ_IRQ), interrupts.line(GERROR_IRQ), interrupts.line(SYNC_IRQ), null);
-        smmu = new Smmu("smmu", features, bus, wires, (unit, what) -> misuses.add(what));
-        bus.attach("smmu", SMMU, Smmu.WINDOW, smmu.registers());
+                interrupts.line(EVENTQ_IRQ),
+                interrupts.line(GERROR_IRQ),
+                interrupts.line(SYNC_IRQ),
+                interrupts.line(PRIQ_IRQ));
+        smmu = new Smmu("smmu", features, bus, wires, (unit, what) -> onMisuse.accept(what), timing);
+        bus.attach("smmu", SMMU, smmu.window(), smmu.registers());
         bus.attach("msi", MSI_FRAME, MsiFrame.SIZE, new MsiFrame(interrupts));
         commandQueue = allocate(16L << LOG2_QUEUE);
         eventQueue = allocate(32L << LOG2_QUEUE);
@@ -139,12 +157,43 @@ final class TestBoard {
         handshake(CR0, 0xd);
     }
 
+    /** Submits a command and waits for the SMMU. */
     void command(long word0, long word1) {
+        submit(word0, word1);
+        settle();
+    }
+
+    void submit(long word0, long word1) {
         int prod = read(CMDQ_PROD);
         long at = commandQueue + 16L * (prod & (1 << LOG2_QUEUE) - 1);
         bus.write64(at, word0);
         bus.write64(at + 8, word1);
         write(CMDQ_PROD, prod + 1 & (2 << LOG2_QUEUE) - 1);
+    }
+
+    /** Waits until the Command queue is empty, in error or disabled. Whatever the last command did can be seen then. */
+    void settle() {
+        for (int i = 0; i < 100; i++) {
+            if (isSettled()) {
+                return;
+            }
+        }
+        Awaitility.await()
+                .pollDelay(Duration.ZERO)
+                .pollInterval(Duration.ofMillis(1))
+                .until(this::isSettled);
+    }
+
+    private boolean isSettled() {
+        int mask = (2 << Math.min(read(CMDQ_BASE) & 0x1f, read(0x4) >>> 21 & 0x1f)) - 1; // SMMU_IDR1.CMDQS
+        return ((read(CMDQ_CONS) ^ read(CMDQ_PROD)) & mask) == 0
+                || ((read(GERROR) ^ read(GERRORN)) & 1) != 0
+                || (read(CR0) & 0x8) == 0;
+    }
+
+    @Override
+    public void close() {
+        smmu.close();
     }
 
     void sync() {

@@ -1,12 +1,14 @@
 package org.iommuemu.smmuv3;
 
 import com.fasterxml.jackson.databind.JsonNode;
+import java.time.Duration;
 import java.util.ArrayList;
 import java.util.Arrays;
 import java.util.HashMap;
 import java.util.HexFormat;
 import java.util.List;
 import java.util.Map;
+import org.awaitility.Awaitility;
 import org.iommuemu.mmio.Bus;
 import org.iommuemu.mmio.BusListener;
 import org.iommuemu.mmio.DmaPort;
@@ -49,8 +51,9 @@ final class VectorReplay {
      *
      * @param meta the machine and the masks of comparable event bits
      * @param features what the SMMU implements
+     * @param timing handshakes answer at once, since vectors do not poll
      */
-    VectorReplay(JsonNode meta, SmmuFeatures features, TlbGeometry microTlb) {
+    VectorReplay(JsonNode meta, SmmuFeatures features, TlbGeometry microTlb, Timing timing) {
         this.microTlb = microTlb;
         eventMasks = meta.get("eventMask");
         PhysicalMemory memory = new PhysicalMemory();
@@ -59,7 +62,7 @@ final class VectorReplay {
         bus = new Bus(memory);
         WIRES.forEach((name, number) -> interrupts.request(number, () -> raised.add(name)));
         Smmu.Wires wires = new Smmu.Wires(line("EVTQ"), line("GERROR"), line("CMDSYNC"), null);
-        smmu = new Smmu("smmu", features, bus, wires, MisuseListener.NONE);
+        smmu = new Smmu("smmu", features, bus, wires, MisuseListener.NONE, timing);
         bus.attach("smmu", SMMU, Smmu.WINDOW, smmu.registers());
         bus.addListener(new BusListener() {
             @Override
@@ -96,6 +99,7 @@ final class VectorReplay {
             }
             index++;
         }
+        smmu.close();
         return failures;
     }
 
@@ -103,8 +107,14 @@ final class VectorReplay {
         raised.clear();
         long offset = step.has("off") ? number(step.get("off")) : 0;
         switch (step.get("op").asText()) {
-            case "w32" -> bus.write(SMMU + offset, 4, number(step.get("val")));
-            case "w64" -> bus.write(SMMU + offset, 8, number(step.get("val")));
+            case "w32" -> {
+                bus.write(SMMU + offset, 4, number(step.get("val")));
+                settle();
+            }
+            case "w64" -> {
+                bus.write(SMMU + offset, 8, number(step.get("val")));
+                settle();
+            }
             case "r32" -> register(step, offset, bus.read(SMMU + offset, 4));
             case "r64" -> register(step, offset, bus.read(SMMU + offset, 8));
             case "mem" ->
@@ -127,6 +137,26 @@ final class VectorReplay {
     private static JsonNode required(JsonNode step) {
         boolean observed = step.path("auth").asText().equals("qemu-only");
         return step.has("arch") ? step.get("arch") : observed ? null : step.get("exp");
+    }
+
+    /** Vectors know no time: what software asked for is done. */
+    private void settle() {
+        for (int i = 0; i < 100; i++) {
+            if (isSettled()) {
+                return;
+            }
+        }
+        Awaitility.await()
+                .pollDelay(Duration.ZERO)
+                .pollInterval(Duration.ofMillis(1))
+                .until(this::isSettled);
+    }
+
+    private boolean isSettled() {
+        long mask = (2L << Math.min(bus.read(SMMU + 0x90, 4) & 0x1f, 19)) - 1;
+        return ((bus.read(SMMU + 0x9c, 4) ^ bus.read(SMMU + 0x98, 4)) & mask) == 0
+                || ((bus.read(SMMU + 0x60, 4) ^ bus.read(SMMU + 0x64, 4)) & 1) != 0
+                || (bus.read(SMMU + 0x20, 4) & 0x8) == 0;
     }
 
     private void register(JsonNode step, long offset, long value) {
