@@ -15,6 +15,7 @@ import java.util.stream.Stream;
 import org.iommuemu.harness.nativedriver.Rig.Kind;
 import org.iommuemu.harness.nativedriver.Rig.Source;
 import org.iommuemu.mmio.DmaPort;
+import org.iommuemu.mmio.Translation;
 import org.iommuemu.nativecode.Library;
 import org.iommuemu.nativecode.driver.Via;
 import org.iommuemu.probe.boot.IommuSetup;
@@ -128,6 +129,27 @@ class DriverScenariosTest {
             rig.assertReaches(device, INPUT + 2 * PAGE, rig.ram(2 * PAGE));
             rig.map(domain, INPUT + PAGE, rig.ram(8 * PAGE), PAGE);
             rig.assertReaches(device, INPUT + PAGE, rig.ram(8 * PAGE));
+        }
+    }
+
+    /** Whoever unmaps may be in the middle of a burst of its own: the invalidation does not wait for that. */
+    @ParameterizedTest
+    @MethodSource("drivers")
+    void anUnmapInsideOfABurstOfTheSameThreadEnds(Kind kind, Source source) throws IOException {
+        try (Rig rig = rig(kind, source).booted()) {
+            Device device = rig.device(kind.first);
+            Domain domain = rig.domain(1);
+            rig.attach(domain, device);
+            rig.map(domain, INPUT, rig.ram(0), PAGE);
+            DmaPort port = rig.port(device);
+            port.beginBurst();
+            try {
+                assertTrue(Translation.translated(port.translate(INPUT, true)));
+                rig.unmap(domain, INPUT, PAGE);
+                assertFalse(Translation.translated(port.translate(INPUT, true)));
+            } finally {
+                port.endBurst();
+            }
         }
     }
 

@@ -32,8 +32,8 @@ public final class BareDriver implements AutoCloseable {
         DriverCalls calls;
         if (via == Via.PROCESS) {
             Program program = NativeDrivers.start(NativeDrivers.inProcessOfItsOwn(library), platform.log());
-            program.welcome(host, image, ram);
-            calls = program;
+            program.calls().welcome(host, image, ram);
+            calls = program.calls();
         } else {
             InProcessDriver loaded = new InProcessDriver(library, via.binding());
             loaded.connect(host, image, ram);

@@ -213,9 +213,12 @@ final class DriverHost {
 
     private void handle(int number) {
         irq.handle(number);
-        if (!platform.interrupts().isPending(number)) {
-            storms.remove(number);
-        } else if (storms.merge(number, 1, Integer::sum) == InterruptController.STORM_LIMIT) {
+        int times;
+        synchronized (handlers) {
+            times = platform.interrupts().isPending(number) ? storms.getOrDefault(number, 0) + 1 : 0;
+            storms.put(number, times);
+        }
+        if (times == InterruptController.STORM_LIMIT) {
             platform.log()
                     .error(
                             name,

@@ -21,7 +21,7 @@ public final class DriverServer implements AutoCloseable {
     private final Path path;
     private final BlockingQueue<Program> waiting = new LinkedBlockingQueue<>();
     private final SecureRandom tokens = new SecureRandom();
-    private Program current;
+    private ProgramCalls current;
 
     private DriverServer(ServerSocketChannel server, Path path) {
         this.server = server;
@@ -90,7 +90,7 @@ public final class DriverServer implements AutoCloseable {
                 return;
             }
             if (hello.argument(3) != 0) {
-                Program session = session(hello.argument(3));
+                ProgramCalls session = session(hello.argument(3));
                 if (session != null) {
                     session.answer(channel, hello);
                 }
@@ -100,19 +100,19 @@ public final class DriverServer implements AutoCloseable {
         } catch (IOException e) {
             return; // It did not stay for an answer.
         }
-        Program program = new Program(channel, hello, tokens.nextLong() | 1);
+        ProgramCalls program = new ProgramCalls(channel, hello, tokens.nextLong() | 1);
         if (isFirst(program)) {
-            waiting.add(program);
+            waiting.add(new Program(program));
         } else {
             program.refuse("another program is attached");
         }
     }
 
-    private synchronized Program session(long token) {
+    private synchronized ProgramCalls session(long token) {
         return current != null && current.token() == token ? current : null;
     }
 
-    private synchronized boolean isFirst(Program program) {
+    private synchronized boolean isFirst(ProgramCalls program) {
         if (current != null) {
             return false;
         }

@@ -15,6 +15,7 @@ import java.util.concurrent.Future;
 import java.util.concurrent.TimeUnit;
 import java.util.concurrent.TimeoutException;
 import java.util.stream.Collectors;
+import org.iommuemu.mmio.Invalidations;
 import org.iommuemu.probe.devicetree.DeviceTreeNode;
 import org.iommuemu.probe.iommu.Device;
 import org.iommuemu.probe.iommu.Domain;
@@ -266,6 +267,11 @@ public final class NativeDriver implements IommuDriver, IommuOps, OwnTables, Aut
             return run(operation, arguments);
         }
         Future<Errno> answer = executor.submit(() -> run(operation, arguments));
+        // A burst of the caller's must not keep the driver from completing an invalidation.
+        return Invalidations.whileWaiting(() -> await(answer, operation, arguments));
+    }
+
+    private Errno await(Future<Errno> answer, Operation operation, long[] arguments) {
         boolean interrupted = false;
         long end = System.nanoTime() + timeout.toNanos();
         try {

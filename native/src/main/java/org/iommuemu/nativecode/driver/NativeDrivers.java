@@ -97,7 +97,7 @@ public final class NativeDrivers {
                                         ? "does not connect"
                                         : "ended with status %d before it connected".formatted(process.exitValue())));
             }
-            program.owns(process, server);
+            program.calls().owns(process, server);
             process = null; // Both are the program's now.
             server = null;
             return program;

@@ -63,7 +63,7 @@ class DriverServerTest {
             assertNull(server.next(100));
             hello(Frame.PROTOCOL_VERSION, Abi.VERSION, "driver\0arm,smmu-v3\0").send(driver);
             try (Program program = server.next()) {
-                assertEquals("driver", program.name());
+                assertEquals("driver", program.calls().name());
                 assertEquals(4711, program.pid());
             }
         }
