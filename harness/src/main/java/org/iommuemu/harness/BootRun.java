@@ -54,6 +54,7 @@ public final class BootRun implements AutoCloseable {
     private final SharedRam ram;
 
     private final List<NativeDriver> driversInC = new ArrayList<>();
+    private final List<Domain> domains = new ArrayList<>();
     /** Where drivers have tables of their own: as Linux has it, one domain for all devices behind a unit. */
     private final Map<DeviceTreeNode, Domain> ownDomains = new LinkedHashMap<>();
 
@@ -102,9 +103,12 @@ public final class BootRun implements AutoCloseable {
         }
     }
 
-    /** Lets drivers in C go. */
+    /** Lets drivers in C go, once they have nothing left that they would have to give back. */
     @Override
     public void close() {
+        if (!driversInC.isEmpty()) {
+            domains.forEach(iommus::destroy);
+        }
         driversInC.forEach(NativeDriver::close);
         if (ram != null) {
             ram.close();
@@ -118,6 +122,12 @@ public final class BootRun implements AutoCloseable {
             NativeDriver attached = driver.opener().open(platform, ram);
             driversInC.add(attached);
             drivers.add(attached);
+            if (board.iommus().stream().noneMatch(attached::matches)) {
+                log.warning(
+                        SUBSYSTEM,
+                        "driver %s drives %s: no IOMMU of this board"
+                                .formatted(attached.name(), attached.compatible()));
+            }
         }
         List<IommuDriver> inJava = List.of(
                 new Smmuv3Driver(platform),
@@ -217,7 +227,7 @@ public final class BootRun implements AutoCloseable {
 
     /** Makes domain 0, gives it the devices, and lets each do DMA. */
     private List<BootReport.MasterResult> useDevices(IommuOptions iommuOptions) {
-        Domain domain0 = new Domain(0, board.memory(), heap, platform.ipaBits(), iommuOptions.sharePt());
+        Domain domain0 = domain(0, iommuOptions.sharePt());
         long limit = 1L << domain0.ioP2m().ipaBits();
         long mapped = 0;
         for (AddressRange range : board.plan().domain0()) {
@@ -269,8 +279,13 @@ public final class BootRun implements AutoCloseable {
 
     private Domain ownDomain(Master master) {
         return ownDomains.computeIfAbsent(
-                master.specifiers().get(0).node(),
-                unit -> new Domain(1 + ownDomains.size(), board.memory(), heap, platform.ipaBits(), true));
+                master.specifiers().get(0).node(), unit -> domain(1 + ownDomains.size(), true));
+    }
+
+    private Domain domain(int id, boolean shared) {
+        Domain made = new Domain(id, board.memory(), heap, platform.ipaBits(), shared);
+        domains.add(made);
+        return made;
     }
 
     /** @param own the tables of the driver; null if it shares the domain's */

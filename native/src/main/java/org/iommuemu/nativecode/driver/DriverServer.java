@@ -21,6 +21,9 @@ public final class DriverServer implements AutoCloseable {
     private final Path path;
     private final BlockingQueue<Program> waiting = new LinkedBlockingQueue<>();
     private final SecureRandom tokens = new SecureRandom();
+    /** Null if it is not ours. */
+    private Path folder;
+
     private ProgramCalls current;
 
     private DriverServer(ServerSocketChannel server, Path path) {
@@ -50,6 +53,19 @@ public final class DriverServer implements AutoCloseable {
         DriverServer made = new DriverServer(server, path);
         daemon("driver server", made::accept);
         return made;
+    }
+
+    /** Listens at a socket in a folder of its own, which goes with it. */
+    static DriverServer listenInFolderOfItsOwn() throws IOException {
+        Path folder = Files.createTempDirectory("iommu-emu-");
+        folder.toFile().deleteOnExit();
+        DriverServer made = listen(folder.resolve("socket"));
+        made.folder = folder;
+        return made;
+    }
+
+    Path path() {
+        return path;
     }
 
     /** Whether it is a socket that nobody listens at: what an emulator that was killed leaves. */
@@ -140,6 +156,9 @@ public final class DriverServer implements AutoCloseable {
         try {
             server.close();
             Files.deleteIfExists(path);
+            if (folder != null) {
+                Files.deleteIfExists(folder);
+            }
         } catch (IOException e) {
             // Nobody can connect any more either way.
         }

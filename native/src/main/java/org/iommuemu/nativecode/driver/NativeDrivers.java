@@ -78,11 +78,9 @@ public final class NativeDrivers {
         Process process = null;
         DriverServer server = null;
         try {
-            Path folder = Files.createTempDirectory("iommu-emu-");
-            folder.toFile().deleteOnExit();
-            Path socket = folder.resolve("driver");
-            server = DriverServer.listen(socket);
-            process = new ProcessBuilder(Stream.concat(command.stream(), Stream.of(socket.toString()))
+            server = DriverServer.listenInFolderOfItsOwn();
+            process = new ProcessBuilder(Stream.concat(
+                                    command.stream(), Stream.of(server.path().toString()))
                             .toList())
                     .redirectErrorStream(true)
                     .start();
