@@ -241,11 +241,6 @@ public final class NativeDriver implements IommuDriver, IommuOps, OwnTables, Aut
         }
     }
 
-    /** What the driver did last, for who wants to know. */
-    public String lastSteps() {
-        return host.lastSteps();
-    }
-
     /** Closes the driver: its units stay as they are, its interrupts and RAM are given back. */
     @Override
     public void close() {
