@@ -216,6 +216,12 @@ public final class NativeDriver implements IommuDriver, IommuOps, OwnTables, Aut
         }
     }
 
+    /** The ABI has no such operation: the system must not go to sleep. */
+    @Override
+    public Errno suspend() {
+        return Errno.EOPNOTSUPP;
+    }
+
     @Override
     public void teardown(Domain domain) {
         Long number = domains.remove(domain);
