@@ -13,6 +13,7 @@ import java.util.TreeSet;
 import java.util.function.Predicate;
 import java.util.regex.Pattern;
 import org.iommuemu.nativecode.ReferenceLoops;
+import org.iommuemu.nativecode.driver.Via;
 import org.openjdk.jmh.profile.GCProfiler;
 import org.openjdk.jmh.results.RunResult;
 import org.openjdk.jmh.runner.BenchmarkList;
@@ -45,6 +46,7 @@ final class Suite {
             "Invalidation",
             "CommandQueue",
             "Register",
+            "WayIn",
             "Memory",
             "ConfigurationMiss",
             "TableWriter",
@@ -150,7 +152,9 @@ final class Suite {
     }
 
     private static Batch batch(String type, Map<String, String> values, Set<String> all, Predicate<String> filter) {
-        boolean c = ReferenceLoops.unavailable().isEmpty();
+        boolean c = ReferenceLoops.unavailable().isEmpty()
+                && (!values.containsKey("via")
+                        || Via.of(values.get("via")).unavailable().isEmpty());
         Set<String> wanted = new LinkedHashSet<>();
         Set<String> methods = new TreeSet<>();
         for (String method : all) {

@@ -24,6 +24,7 @@ import org.iommuemu.probe.devicetree.DeviceTreeNode;
 import org.iommuemu.probe.devicetree.InterruptSpecifier;
 import org.iommuemu.probe.devicetree.Property;
 import org.iommuemu.probe.devicetree.Specifier;
+import org.iommuemu.probe.iommu.HypervisorHeap;
 import org.iommuemu.smmuv3.Smmu;
 import org.iommuemu.smmuv3.SmmuFeatures;
 
@@ -143,6 +144,11 @@ public final class Board {
     /** The available nodes of IOMMUs that there are models of, in tree order. */
     List<DeviceTreeNode> iommus() {
         return iommus;
+    }
+
+    /** A heap in the RAM that is the hypervisor's; each call makes another one of the same RAM. */
+    public HypervisorHeap heap() {
+        return new HypervisorHeap(memory(), plan.heap().base(), plan.heap().size());
     }
 
     RamPlan plan() {

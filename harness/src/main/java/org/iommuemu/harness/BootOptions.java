@@ -18,6 +18,7 @@ import org.iommuemu.probe.iommu.Iommus;
  * @param ipmmuOptions how IPMMUs differ from what is assumed of them
  * @param dispatch how operations find their IOMMU; empty to choose by what is on the board
  * @param operations of a toolstack, done after the boot: some of {@link #OPERATIONS}
+ * @param driversInC drivers in C, which are asked before those in Java
  */
 public record BootOptions(
         String commandLine,
@@ -27,7 +28,8 @@ public record BootOptions(
         boolean linuxIpmmu,
         Set<IpmmuOption> ipmmuOptions,
         Optional<Iommus.Mode> dispatch,
-        List<String> operations) {
+        List<String> operations,
+        List<DriverInC> driversInC) {
     /** The operations of a toolstack. DOM is "dom1", DEVICE a path in the tree or a PCI address, "0000:01:00.0". */
     public static final String OPERATIONS = Toolstack.USAGE;
 
@@ -47,12 +49,43 @@ public record BootOptions(
             OptionalInt product,
             boolean linuxIpmmu,
             Set<IpmmuOption> ipmmuOptions) {
-        this(commandLine, failures, withoutDrivers, product, linuxIpmmu, ipmmuOptions, Optional.empty(), List.of());
+        this(
+                commandLine,
+                failures,
+                withoutDrivers,
+                product,
+                linuxIpmmu,
+                ipmmuOptions,
+                Optional.empty(),
+                List.of(),
+                List.of());
+    }
+
+    /** The same boot with drivers in C. */
+    public BootOptions with(DriverInC... drivers) {
+        return new BootOptions(
+                commandLine,
+                failures,
+                withoutDrivers,
+                product,
+                linuxIpmmu,
+                ipmmuOptions,
+                dispatch,
+                operations,
+                List.of(drivers));
     }
 
     /** The same boot with operations of a toolstack after it. */
     public BootOptions then(String... more) {
         return new BootOptions(
-                commandLine, failures, withoutDrivers, product, linuxIpmmu, ipmmuOptions, dispatch, List.of(more));
+                commandLine,
+                failures,
+                withoutDrivers,
+                product,
+                linuxIpmmu,
+                ipmmuOptions,
+                dispatch,
+                List.of(more),
+                driversInC);
     }
 }

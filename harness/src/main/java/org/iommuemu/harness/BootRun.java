@@ -10,6 +10,8 @@ import java.util.Optional;
 import org.iommuemu.harness.grant.Backend;
 import org.iommuemu.harness.grant.GrantTables;
 import org.iommuemu.mmio.PhysicalMemory;
+import org.iommuemu.nativecode.driver.NativeDriver;
+import org.iommuemu.nativecode.driver.SharedRam;
 import org.iommuemu.probe.boot.DeferredProbe;
 import org.iommuemu.probe.boot.IommuOptions;
 import org.iommuemu.probe.boot.IommuSetup;
@@ -32,15 +34,16 @@ import org.iommuemu.probe.iommu.HypervisorHeap;
 import org.iommuemu.probe.iommu.IommuDriver;
 import org.iommuemu.probe.iommu.Iommus;
 import org.iommuemu.probe.iommu.Log;
+import org.iommuemu.probe.iommu.OwnTables;
 import org.iommuemu.probe.iommu.PciAddress;
 import org.iommuemu.probe.iommu.Platform;
 
 /** Boots a board: IOMMUs up, domain 0 with its RAM, devices assigned to it, and DMA through all of it. */
-public final class BootRun {
+public final class BootRun implements AutoCloseable {
     private static final String SUBSYSTEM = "boot";
 
     /** Width of a guest-physical address that the board's CPUs take. */
-    private static final int CPU_IPA_BITS = 48;
+    public static final int CPU_IPA_BITS = 48;
 
     private static final int PAGE = 4096;
 
@@ -57,10 +60,14 @@ public final class BootRun {
     private final GrantDmaDriver grants;
     private final List<IommuDriver> drivers;
     private final Iommus iommus;
-    /** Null if IPMMUs are driven as Xen does. */
-    private final LinuxIpmmuDriver linux;
-    /** As Linux has it, one domain for all devices behind a unit. */
-    private final Map<DeviceTreeNode, Domain> linuxDomains = new LinkedHashMap<>();
+    /** Null where no driver is in C. */
+    private final SharedRam ram;
+
+    private final List<NativeDriver> driversInC = new ArrayList<>();
+    /** Where drivers have tables of their own: as Linux has it, one domain for all devices behind a unit. */
+    private final Map<DeviceTreeNode, Domain> ownDomains = new LinkedHashMap<>();
+
+    private Domain domain0;
 
     /** Guest-physical address of the page that the masters' DMA goes to. */
     private long window;
@@ -79,16 +86,58 @@ public final class BootRun {
         this.board = board;
         this.options = options;
         this.log = log;
-        AddressRange range = board.plan().heap();
-        heap = new HypervisorHeap(board.memory(), range.base(), range.size());
+        ram = options.driversInC().isEmpty() ? null : SharedRam.of(board.memory());
+        heap = board.heap();
         trial = new DmaTrial(board, log);
         platform = new Platform(board.bus(), board.interrupts(), heap, board.tree(), trial.collector(), CPU_IPA_BITS);
-        linux = options.linuxIpmmu() ? new LinuxIpmmuDriver(platform) : null;
         grantTables = new GrantTables(board.memory(), heap);
         grants = new GrantDmaDriver(platform, hypercalls(grantTables));
-        drivers = new ArrayList<>(
-                List.of(new Smmuv3Driver(platform), linux != null ? linux : new IpmmuDriver(platform), grants));
+        try {
+            drivers = drivers();
+        } catch (RuntimeException e) {
+            close();
+            throw e;
+        }
         iommus = new Iommus(platform, options.dispatch().orElseGet(this::mode), Iommus.Probing.FIRMWARE_SPEC);
+    }
+
+    /** The drivers in the order in which they are asked: those in C, then those in Java that none of them stands for. */
+    private List<IommuDriver> drivers() {
+        List<IommuDriver> made = new ArrayList<>();
+        for (DriverInC driver : options.driversInC()) {
+            NativeDriver attached = driver.opener().open(platform, ram);
+            driversInC.add(attached);
+            made.add(attached);
+            if (board.iommus().stream().noneMatch(attached::matches)) {
+                log.warning(
+                        SUBSYSTEM,
+                        "driver %s drives %s: no IOMMU of this board"
+                                .formatted(attached.name(), attached.compatible()));
+            }
+        }
+        List<IommuDriver> inJava = List.of(
+                new Smmuv3Driver(platform),
+                options.linuxIpmmu() ? new LinuxIpmmuDriver(platform) : new IpmmuDriver(platform),
+                grants);
+        for (IommuDriver driver : inJava) {
+            if (options.driversInC().stream().noneMatch(c -> driver.name().equals(c.replaces()))) {
+                made.add(driver);
+            }
+        }
+        return made;
+    }
+
+    /** Lets drivers in C go, once they have nothing left that they would have to give back. */
+    @Override
+    public void close() {
+        if (domain0 != null && !driversInC.isEmpty()) {
+            ownDomains.values().forEach(iommus::destroy);
+            iommus.destroy(domain0);
+        }
+        driversInC.forEach(NativeDriver::close);
+        if (ram != null) {
+            ram.close();
+        }
     }
 
     /** Uniform if one driver at most finds anything to drive. */
@@ -119,6 +168,7 @@ public final class BootRun {
      * Builds the board of a tree and boots it.
      *
      * @throws BoardException if the tree describes what cannot be built, or an option names what is not in it
+     * @throws org.iommuemu.nativecode.driver.NativeDriverException if a driver in C cannot be attached
      */
     public static BootReport run(DeviceTree tree, BootOptions options, Log log) {
         Board board = Board.of(
@@ -126,7 +176,9 @@ public final class BootRun {
                 options.product(),
                 options.ipmmuOptions(),
                 (unit, what) -> log.warning("misuse", unit + ": " + what));
-        return new BootRun(board, options, log).run();
+        try (BootRun run = new BootRun(board, options, log)) {
+            return run.run();
+        }
     }
 
     private BootReport run() {
@@ -232,16 +284,16 @@ public final class BootRun {
     /** Makes domain 0, gives it the devices, and lets each do DMA. */
     private Used useDevices(IommuOptions iommuOptions) {
         Domain0 made = Domain0.make(board, iommus, iommuOptions.sharePt(), log);
-        Domain domain0 = made.domain();
+        domain0 = made.domain();
         window = made.window();
         List<BootReport.MasterResult> results = new ArrayList<>();
         List<Added> own = new ArrayList<>();
         List<Added> all = addDevices();
         for (Added added : all) {
-            boolean byLinux = linux != null
-                    && linux.matches(added.master.specifiers().get(0).node());
-            results.add(use(byLinux ? linuxDomain(added.master) : domain0, added, byLinux));
-            if (!byLinux) {
+            OwnTables tables =
+                    iommus.ownTables(added.master.specifiers().get(0).node()).orElse(null);
+            results.add(use(tables == null ? domain0 : ownDomain(added.master), added, tables));
+            if (tables == null) {
                 own.add(added);
             }
         }
@@ -274,13 +326,14 @@ public final class BootRun {
         return all;
     }
 
-    private Domain linuxDomain(Master master) {
-        return linuxDomains.computeIfAbsent(
+    private Domain ownDomain(Master master) {
+        return ownDomains.computeIfAbsent(
                 master.specifiers().get(0).node(),
-                unit -> new Domain(1 + linuxDomains.size(), board.memory(), heap, platform.ipaBits(), true));
+                unit -> new Domain(1 + ownDomains.size(), board.memory(), heap, platform.ipaBits(), true));
     }
 
-    private BootReport.MasterResult use(Domain domain, Added added, boolean byLinux) {
+    /** @param tables of the driver; null if it walks the domain's */
+    private BootReport.MasterResult use(Domain domain, Added added, OwnTables tables) {
         Master master = added.master;
         Errno rc = added.rc();
         for (Device device : added.devices.keySet()) {
@@ -297,8 +350,8 @@ public final class BootRun {
             Device first = added.devices.keySet().iterator().next();
             DmaPath path = path(first, ids.get(0), domain.id());
             String who = unit.path() + " " + ids.get(0);
-            if (byLinux) {
-                dma = transferAsLinux(domain, added);
+            if (tables != null) {
+                dma = transferAsLinux(tables, domain, added);
                 // Nothing is mapped there any more, and nothing may be cached of it.
                 fault = trial.provoke(path, who, LINUX_IOVA);
             } else {
@@ -334,15 +387,15 @@ public final class BootRun {
     }
 
     /** Maps a page of RAM for the transfers and unmaps it again, as Linux' DMA API does. */
-    private String transferAsLinux(Domain domain, Added added) {
+    private String transferAsLinux(OwnTables tables, Domain domain, Added added) {
         long physical = board.plan().domain0().get(0).base();
-        int protection = LinuxIpmmuDriver.READ | LinuxIpmmuDriver.WRITE | LinuxIpmmuDriver.CACHE;
-        Errno rc = linux.map(domain, LINUX_IOVA, physical, PAGE, protection);
+        int protection = OwnTables.READ | OwnTables.WRITE | LinuxIpmmuDriver.CACHE;
+        Errno rc = tables.map(domain, LINUX_IOVA, physical, PAGE, protection);
         if (rc != Errno.OK) {
             return "not mapped: " + rc;
         }
         String dma = transferAll(added, domain.id(), LINUX_IOVA, physical);
-        return linux.unmap(domain, LINUX_IOVA, PAGE) == PAGE ? dma : "not unmapped";
+        return tables.unmap(domain, LINUX_IOVA, PAGE) == PAGE ? dma : "not unmapped";
     }
 
     private String transferAll(Added added, int domain, long page, long physical) {

@@ -19,7 +19,7 @@ class ArrowsTest {
     @ArchTest
     static final ArchRule softwareNeverReachesAModel = noClasses()
             .that()
-            .resideInAPackage("org.iommuemu.probe..")
+            .resideInAnyPackage("org.iommuemu.probe..", "org.iommuemu.nativecode..")
             .should()
             .dependOnClassesThat()
             .resideInAnyPackage("org.iommuemu.smmuv3..", "org.iommuemu.ipmmu..", "org.iommuemu.harness..");
@@ -31,7 +31,7 @@ class ArrowsTest {
             .resideInAnyPackage("org.iommuemu.smmuv3..", "org.iommuemu.ipmmu..")
             .should()
             .dependOnClassesThat()
-            .resideInAnyPackage("org.iommuemu.probe..", "org.iommuemu.harness..");
+            .resideInAnyPackage("org.iommuemu.probe..", "org.iommuemu.nativecode..", "org.iommuemu.harness..");
 
     @ArchTest
     static final ArchRule modulesUseOnlyWhatIsBelowThem = layeredArchitecture()
@@ -46,6 +46,8 @@ class ArrowsTest {
             .definedBy("org.iommuemu.ipmmu..")
             .layer("probe")
             .definedBy("org.iommuemu.probe..")
+            .layer("native")
+            .definedBy("org.iommuemu.nativecode..")
             .layer("harness")
             .definedBy("org.iommuemu.harness..")
             .whereLayer("mmio")
@@ -57,7 +59,9 @@ class ArrowsTest {
             .whereLayer("ipmmu-vmsa")
             .mayOnlyAccessLayers("mmio", "page-tables")
             .whereLayer("probe")
-            .mayOnlyAccessLayers("mmio", "page-tables");
+            .mayOnlyAccessLayers("mmio", "page-tables")
+            .whereLayer("native")
+            .mayOnlyAccessLayers("mmio", "page-tables", "probe");
 
     /** Drivers share the framework and nothing else. */
     @ArchTest
@@ -69,7 +73,7 @@ class ArrowsTest {
     /** Otherwise the rules above would hold for nothing. */
     @ArchTest
     static void everyModuleIsLookedAt(JavaClasses classes) {
-        for (String module : new String[] {"mmio", "pagetables", "smmuv3", "ipmmu", "probe", "harness"}) {
+        for (String module : new String[] {"mmio", "pagetables", "smmuv3", "ipmmu", "probe", "nativecode", "harness"}) {
             assertTrue(
                     classes.stream()
                             .map(JavaClass::getPackageName)

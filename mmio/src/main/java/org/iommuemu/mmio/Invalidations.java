@@ -2,6 +2,7 @@ package org.iommuemu.mmio;
 
 import java.lang.invoke.MethodHandles;
 import java.lang.invoke.VarHandle;
+import java.util.function.Supplier;
 
 /**
  * What a unit has invalidated, as the ports in front of it hear of it: a log that every port reads before it uses what it
@@ -125,6 +126,23 @@ public final class Invalidations {
                     await(other, now, monitor);
                 }
             }
+        } finally {
+            self.unpark();
+        }
+    }
+
+    /**
+     * Waits for another thread, which may invalidate something on behalf of the calling one: meanwhile accesses of the calling
+     * thread are not under way, whatever burst it has open.
+     *
+     * @param wait what waits
+     * @return what it returned
+     */
+    public static <T> T whileWaiting(Supplier<T> wait) {
+        DmaThread self = DmaThread.current();
+        self.park();
+        try {
+            return wait.get();
         } finally {
             self.unpark();
         }

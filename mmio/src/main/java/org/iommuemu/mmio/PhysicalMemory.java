@@ -16,6 +16,7 @@ import java.util.concurrent.atomic.AtomicLong;
  *
  * <p>RAM exists where {@link #addRam} put it; everywhere else there is nothing, and a model that wants to read there sees
  * an external abort: it asks {@link #isRam} first. Reading RAM that was never written gives 0 and allocates nothing.
+ * Where {@link #back} says so, the bytes of RAM are those of a buffer that other software may share.
  *
  * <p><b>Concurrency.</b> Every naturally aligned access of 8, 16, 32 or 64 bits is single-copy atomic, reads acquire and
  * writes release, as coherent Normal memory looks to an observer with load-acquire and store-release instructions. A
@@ -53,6 +54,22 @@ public final class PhysicalMemory {
         /** The first byte behind the range. */
         public long end() {
             return base + size;
+        }
+    }
+
+    /**
+     * Bytes from elsewhere that are the RAM of a range.
+     *
+     * @param base first byte, on a chunk's boundary
+     * @param bytes whole chunks
+     */
+    private record Backing(long base, ByteBuffer bytes) {
+        boolean holds(long address) {
+            return address >= base && address - base < bytes.capacity();
+        }
+
+        ByteBuffer chunk(long address) {
+            return bytes.slice((int) ((address & -CHUNK_SIZE) - base), CHUNK_SIZE);
         }
     }
 
@@ -95,6 +112,9 @@ public final class PhysicalMemory {
     /** Sorted by address; replaced, never changed. */
     private volatile Range[] ranges = {};
 
+    /** What {@link #back} gave, sorted by address; replaced, never changed. */
+    private volatile Backing[] backings = {};
+
     /**
      * Adds RAM. Ranges that touch or overlap what is there are merged, as two banks that meet are one to software.
      *
@@ -120,6 +140,56 @@ public final class PhysicalMemory {
             }
         }
         ranges = merged.toArray(Range[]::new);
+    }
+
+    /** Multiple that {@link #back} wants addresses and sizes to be of, in bytes. */
+    public static final int BACKING_ALIGNMENT = CHUNK_SIZE;
+
+    /**
+     * Lets the bytes of RAM be those of a buffer, a mapping that is shared with other software for instance. RAM still is
+     * where {@link #addRam} put it only; this says where its bytes are.
+     *
+     * @param base first byte; a multiple of {@link #BACKING_ALIGNMENT}, as is the buffer's capacity
+     * @param bytes a direct buffer, aligned to 8 bytes
+     * @throws IllegalArgumentException if it is not aligned so or overlaps what has been backed
+     * @throws IllegalStateException if RAM was touched before
+     */
+    public synchronized void back(long base, ByteBuffer bytes) {
+        if (!bytes.isDirect()
+                || bytes.alignmentOffset(0, 8) != 0
+                || base % CHUNK_SIZE != 0
+                || bytes.capacity() % CHUNK_SIZE != 0
+                || bytes.capacity() == 0) {
+            throw new IllegalArgumentException("backing at 0x%x of 0x%x bytes".formatted(base, bytes.capacity()));
+        }
+        if (touched.get() != 0) {
+            throw new IllegalStateException("RAM was touched before it was backed");
+        }
+        List<Backing> sorted = new ArrayList<>(List.of(backings));
+        sorted.add(new Backing(base, bytes));
+        sorted.sort(Comparator.comparingLong(Backing::base));
+        for (int i = 1; i < sorted.size(); i++) {
+            if (sorted.get(i - 1).holds(sorted.get(i).base)) {
+                throw new IllegalArgumentException("RAM at 0x%x is backed twice".formatted(sorted.get(i).base));
+            }
+        }
+        backings = sorted.toArray(Backing[]::new);
+    }
+
+    /** Whose bytes an address has; null if they are the memory's own. */
+    private Backing backing(long address) {
+        Backing[] sorted = backings;
+        int low = 0;
+        int high = sorted.length;
+        while (low < high) {
+            int middle = (low + high) >>> 1;
+            if (sorted[middle].base <= address) {
+                low = middle + 1;
+            } else {
+                high = middle;
+            }
+        }
+        return low > 0 && sorted[low - 1].holds(address) ? sorted[low - 1] : null;
     }
 
     /** The RAM there is, in ascending order, no two of them adjacent. */
@@ -296,20 +366,22 @@ public final class PhysicalMemory {
     }
 
     private Window find(long address) {
+        Window window = null;
         Window[][] middle = (Window[][]) MIDDLES.getAcquire(chunks, rootIndex(address));
-        if (middle == null) {
-            return null;
+        if (middle != null) {
+            Window[] leaf = (Window[]) LEAVES.getAcquire(middle, middleIndex(address));
+            window = leaf == null ? null : (Window) CHUNKS.getAcquire(leaf, leafIndex(address));
         }
-        Window[] leaf = (Window[]) LEAVES.getAcquire(middle, middleIndex(address));
-        return leaf == null ? null : (Window) CHUNKS.getAcquire(leaf, leafIndex(address));
+        // Whoever shares a backing may have written there, although nobody did here.
+        return window == null && backing(address) != null && isRam(address, 1) ? create(address) : window;
     }
 
     private ByteBuffer touch(long address) {
         ByteBuffer chunk = chunk(address);
-        return chunk == null ? create(address) : chunk;
+        return chunk == null ? create(address).bytes : chunk;
     }
 
-    private ByteBuffer create(long address) {
+    private Window create(long address) {
         if (!isRam(address, 1)) {
             throw new IllegalArgumentException("no RAM at 0x%x".formatted(address));
         }
@@ -323,13 +395,15 @@ public final class PhysicalMemory {
         }
         Window[] leaf = (Window[]) LEAVES.getAcquire(middle, middleIndex(address));
         boolean whole = isRam(address & -CHUNK_SIZE, CHUNK_SIZE);
-        Window fresh = new Window(address >>> CHUNK_SHIFT, ByteBuffer.allocateDirect(CHUNK_SIZE), whole);
+        Backing backing = backing(address);
+        ByteBuffer bytes = backing != null ? backing.chunk(address) : ByteBuffer.allocateDirect(CHUNK_SIZE);
+        Window fresh = new Window(address >>> CHUNK_SHIFT, bytes, whole);
         Window first = (Window) CHUNKS.compareAndExchange(leaf, leafIndex(address), (Window) null, fresh);
         if (first != null) {
-            return first.bytes;
+            return first;
         }
         touched.addAndGet(CHUNK_SIZE);
-        return fresh.bytes;
+        return fresh;
     }
 
     private static int rootIndex(long address) {

@@ -6,25 +6,39 @@ import java.io.UncheckedIOException;
 import java.nio.file.Files;
 import java.nio.file.Path;
 import java.nio.file.StandardCopyOption;
+import java.util.HashMap;
 import java.util.Locale;
+import java.util.Map;
 import java.util.Optional;
 
-/** Finds the library with the C code: a resource {@code <os>-<arch>/<name>}, as the build named it. */
-final class Library {
-    private static final String RESOURCE = resource(System.getProperty("os.name"), System.getProperty("os.arch"));
+/** Finds what the build made of the C code: resources {@code <os>-<arch>/<name>}. */
+public final class Library {
+    private static final String OS = System.getProperty("os.name");
+    private static final String ARCH = System.getProperty("os.arch");
+    private static final String REFERENCE = resource(OS, ARCH);
+
+    /** One copy of each for this process: a resource may lie in a jar, and what is loaded or run must be a file. */
+    private static final Map<String, Path> FILES = new HashMap<>();
 
     private Library() {}
 
-    /** Where the build puts the library of a system. */
+    /** Where the build puts the library of a system with the reference loops. */
     static String resource(String osName, String osArch) {
-        boolean mac = osName.toLowerCase(Locale.ROOT).startsWith("mac");
-        String arch = osArch.equals("amd64") || osArch.equals("x86_64") ? "x86-64" : osArch;
-        return (mac ? "macos-" : "linux-") + arch + "/libiommu_emu_reference" + (mac ? ".dylib" : ".so");
+        return folder(osName, osArch) + "libiommu_emu_reference" + (isMac(osName) ? ".dylib" : ".so");
     }
 
-    /** Why the library cannot be loaded, empty if it can. */
+    private static String folder(String osName, String osArch) {
+        String arch = osArch.equals("amd64") || osArch.equals("x86_64") ? "x86-64" : osArch;
+        return (isMac(osName) ? "macos-" : "linux-") + arch + "/";
+    }
+
+    private static boolean isMac(String osName) {
+        return osName.toLowerCase(Locale.ROOT).startsWith("mac");
+    }
+
+    /** Why the library with the reference loops cannot be loaded, empty if it can. */
     static Optional<String> unavailable() {
-        return unavailable(RESOURCE);
+        return unavailable(REFERENCE);
     }
 
     static Optional<String> unavailable(String resource) {
@@ -35,13 +49,27 @@ final class Library {
     }
 
     /**
-     * The library as a file.
+     * The library with the reference loops as a file.
      *
      * @throws UnsatisfiedLinkError if there is none, with the reason
      */
     static Path path() {
-        require(RESOURCE);
-        return Extracted.PATH;
+        return file(REFERENCE);
+    }
+
+    /**
+     * What the build made for this system, as a file that can be loaded or run.
+     *
+     * @param name in the system's folder: "iommu_emu_run", "stubs/smmuv3.so"
+     * @throws UnsatisfiedLinkError if there is none, with the reason
+     */
+    public static Path made(String name) {
+        return file(folder(OS, ARCH) + name);
+    }
+
+    /** Why {@link #made} has no such thing, empty if it has. */
+    public static Optional<String> notMade(String name) {
+        return unavailable(folder(OS, ARCH) + name);
     }
 
     static void require(String resource) {
@@ -50,19 +78,20 @@ final class Library {
         });
     }
 
-    /** One copy for this process: a resource may lie in a jar, and what is loaded must be a file. */
-    private static final class Extracted {
-        static final Path PATH = extract();
+    private static synchronized Path file(String resource) {
+        require(resource);
+        return FILES.computeIfAbsent(resource, Library::extract);
+    }
 
-        private static Path extract() {
-            try (InputStream in = Library.class.getResourceAsStream("/" + RESOURCE)) {
-                Path file = Files.createTempFile("iommu-emu-", RESOURCE.substring(RESOURCE.lastIndexOf('/') + 1));
-                file.toFile().deleteOnExit();
-                Files.copy(in, file, StandardCopyOption.REPLACE_EXISTING);
-                return file;
-            } catch (IOException e) {
-                throw new UncheckedIOException("cannot copy " + RESOURCE + " to a file", e);
-            }
+    private static Path extract(String resource) {
+        try (InputStream in = Library.class.getResourceAsStream("/" + resource)) {
+            Path file = Files.createTempFile("iommu-emu-", resource.substring(resource.lastIndexOf('/') + 1));
+            file.toFile().deleteOnExit();
+            Files.copy(in, file, StandardCopyOption.REPLACE_EXISTING);
+            file.toFile().setExecutable(true);
+            return file;
+        } catch (IOException e) {
+            throw new UncheckedIOException("cannot copy " + resource + " to a file", e);
         }
     }
 }

@@ -20,7 +20,9 @@ import org.iommuemu.harness.BoardException;
 import org.iommuemu.harness.BootOptions;
 import org.iommuemu.harness.BootReport;
 import org.iommuemu.harness.BootRun;
+import org.iommuemu.harness.DriverInC;
 import org.iommuemu.ipmmu.IpmmuOption;
+import org.iommuemu.nativecode.driver.NativeDriverException;
 import org.iommuemu.probe.boot.IommuOptions;
 import org.iommuemu.probe.devicetree.DeviceTree;
 import org.iommuemu.probe.devicetree.DeviceTreeException;
@@ -32,6 +34,7 @@ import org.iommuemu.probe.iommu.Iommus;
 import org.iommuemu.probe.iommu.Log;
 import picocli.CommandLine.Command;
 import picocli.CommandLine.Help.Ansi;
+import picocli.CommandLine.Mixin;
 import picocli.CommandLine.Model.CommandSpec;
 import picocli.CommandLine.Option;
 import picocli.CommandLine.Parameters;
@@ -83,11 +86,15 @@ final class BootCommand implements Callable<Integer> {
 
     @Option(
             names = "--driver",
-            paramLabel = "ipmmu=xen|linux",
+            paramLabel = "KIND=DRIVER",
             description =
-                    "Drives IPMMUs as Xen does, with shared stage 2 tables (the default), or as Linux does, with stage "
-                            + "1 tables.")
-    private String driver = "ipmmu=xen";
+                    "ipmmu=xen drives IPMMUs as Xen does, with shared stage 2 tables (the default), ipmmu=linux as Linux does, "
+                            + "with stage 1 tables. smmuv3=FILE.so or ipmmu=FILE.so takes a driver in C, see docs/native.md. "
+                            + "Repeatable.")
+    private List<String> drivers = List.of();
+
+    @Mixin
+    private DriverOptions driverOptions;
 
     @Option(
             names = "--ipmmu-option",
@@ -134,21 +141,27 @@ final class BootCommand implements Callable<Integer> {
 
     @Override
     public Integer call() {
-        Set<String> drivers = new LinkedHashSet<>(withoutDrivers);
-        for (String driver : drivers) {
+        Set<String> without = new LinkedHashSet<>(withoutDrivers);
+        for (String driver : without) {
             if (!Set.of(Smmuv3Driver.NAME, IpmmuDriver.NAME, GrantDmaDriver.NAME)
                     .contains(driver)) {
                 return badInput(
                         "--without-driver " + driver + ": there is no such driver, only smmuv3, ipmmu and grant-dma");
             }
         }
-        if (!driver.equals("ipmmu=xen") && !driver.equals("ipmmu=linux")) {
-            return badInput("--driver " + driver + ": it is ipmmu=xen or ipmmu=linux");
-        }
         if (dispatch != null && !dispatch.equals("uniform") && !dispatch.equals("mixed")) {
             return badInput("--dispatch " + dispatch + ": it is uniform or mixed");
         }
         try {
+            boolean linuxIpmmu = false;
+            List<DriverInC> driversInC = new ArrayList<>();
+            for (String driver : drivers) {
+                if (driver.equals("ipmmu=xen") || driver.equals("ipmmu=linux")) {
+                    linuxIpmmu = driver.equals("ipmmu=linux");
+                } else {
+                    driversInC.add(driverOptions.inC(driver));
+                }
+            }
             DeviceTree tree = DeviceTree.read(board);
             String line = commandLine(tree);
             PrintWriter out = spec.commandLine().getOut();
@@ -160,13 +173,14 @@ final class BootCommand implements Callable<Integer> {
                     new BootOptions(
                             line,
                             failures,
-                            drivers,
+                            without,
                             product == null ? OptionalInt.empty() : OptionalInt.of(product),
-                            driver.equals("ipmmu=linux"),
+                            linuxIpmmu,
                             Set.copyOf(ipmmuOptions),
                             Optional.ofNullable(dispatch)
                                     .map(mode -> Iommus.Mode.valueOf(mode.toUpperCase(Locale.ROOT))),
-                            operations),
+                            operations,
+                            driversInC),
                     log);
             if (json) {
                 out.println(JSON.writeValueAsString(report));
@@ -174,7 +188,7 @@ final class BootCommand implements Callable<Integer> {
                 new BootTables(out, Ansi.AUTO).print(report);
             }
             return report.panic() == null ? 0 : 1;
-        } catch (DeviceTreeException | BoardException e) {
+        } catch (DeviceTreeException | BoardException | NativeDriverException e) {
             return badInput(e.getMessage());
         } catch (NoSuchFileException e) {
             return badInput(board + ": there is no such file");

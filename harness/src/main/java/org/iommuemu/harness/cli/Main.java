@@ -12,6 +12,7 @@ import picocli.CommandLine.Command;
             BootCommand.class,
             ConformanceCommand.class,
             GroupsCommand.class,
+            AttachCommand.class,
             ServeCommand.class,
             QtestSystemCommand.class,
             CommandLine.HelpCommand.class

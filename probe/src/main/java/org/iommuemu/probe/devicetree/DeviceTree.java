@@ -15,6 +15,7 @@ import java.util.Optional;
 /** A flattened device tree (Devicetree Specification v0.4): format versions 16 and 17, at most 8 MiB. Immutable. */
 public final class DeviceTree {
     private final String name;
+    private final byte[] blob;
     private final List<AddressRange> memoryReservations;
     private final List<DeviceTreeNode> nodes;
     private final Map<Integer, DeviceTreeNode> phandles = new HashMap<>();
@@ -22,6 +23,7 @@ public final class DeviceTree {
 
     private DeviceTree(String name, byte[] blob) {
         this.name = Objects.requireNonNull(name);
+        this.blob = blob;
         BlobReader reader = new BlobReader(this, blob);
         memoryReservations = reader.memoryReservations();
         nodes = reader.nodes();
@@ -72,6 +74,11 @@ public final class DeviceTree {
     /** Returns the name under which errors speak of this tree. */
     public String name() {
         return name;
+    }
+
+    /** Returns the blob that was read, for software that reads it itself; a copy. */
+    public byte[] blob() {
+        return blob.clone();
     }
 
     /** Returns the root node. */

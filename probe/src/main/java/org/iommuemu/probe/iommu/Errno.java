@@ -117,4 +117,9 @@ public enum Errno {
                 .filter(e -> e != OK && e.name().equals(name))
                 .findFirst();
     }
+
+    /** The error of a positive number, or success of 0; empty if there is none. */
+    public static Optional<Errno> byNumber(int number) {
+        return Arrays.stream(values()).filter(e -> e.number == number).findFirst();
+    }
 }

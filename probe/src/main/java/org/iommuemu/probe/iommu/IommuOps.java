@@ -1,6 +1,7 @@
 package org.iommuemu.probe.iommu;
 
 import java.util.List;
+import java.util.Optional;
 
 /**
  * The operations of a kind of IOMMU (Xen struct iommu_ops). Errors are answers; what happened is in the log.
@@ -57,6 +58,11 @@ public interface IommuOps {
 
     /** Frees what was made for a domain that has no devices behind this kind any more. */
     void teardown(Domain domain);
+
+    /** Tables of its own, where the driver does not walk the domain's; empty where it does. */
+    default Optional<OwnTables> ownTables() {
+        return Optional.empty();
+    }
 
     /** Makes the units ready to lose their registers: the system goes to sleep, and masters are quiet. */
     default Errno suspend() {

@@ -5,6 +5,7 @@ import java.util.IdentityHashMap;
 import java.util.LinkedHashSet;
 import java.util.List;
 import java.util.Map;
+import java.util.Optional;
 import java.util.Set;
 import org.iommuemu.mmio.BusError;
 import org.iommuemu.probe.devicetree.DeviceTreeNode;
@@ -124,6 +125,11 @@ public final class Iommus {
     /** Whether an IOMMU came up. */
     public boolean isRegistered(DeviceTreeNode node) {
         return registered.containsKey(node);
+    }
+
+    /** The tables of the driver of an IOMMU that came up; empty if it walks the domain's. */
+    public Optional<OwnTables> ownTables(DeviceTreeNode node) {
+        return Optional.ofNullable(registered.get(node)).flatMap(IommuOps::ownTables);
     }
 
     /**

@@ -8,6 +8,7 @@ import java.util.IdentityHashMap;
 import java.util.LinkedHashMap;
 import java.util.List;
 import java.util.Map;
+import java.util.Optional;
 import org.iommuemu.probe.devicetree.AddressRange;
 import org.iommuemu.probe.devicetree.DeviceTreeNode;
 import org.iommuemu.probe.devicetree.InterruptSpecifier;
@@ -18,6 +19,7 @@ import org.iommuemu.probe.iommu.FaultReport;
 import org.iommuemu.probe.iommu.IommuDriver;
 import org.iommuemu.probe.iommu.IommuOps;
 import org.iommuemu.probe.iommu.Log;
+import org.iommuemu.probe.iommu.OwnTables;
 import org.iommuemu.probe.iommu.Platform;
 import org.iommuemu.probe.iommu.ProbeAnswer;
 
@@ -27,7 +29,7 @@ import org.iommuemu.probe.iommu.ProbeAnswer;
  *
  * <p>Which masters Linux translates at all (SDHI, PCIe), and that it refuses some chips, is its policy and not here.
  */
-public final class LinuxIpmmuDriver implements IommuDriver, IommuOps {
+public final class LinuxIpmmuDriver implements IommuDriver, IommuOps, OwnTables {
     /** Devices may read. */
     public static final int READ = LinuxPageTable.READ;
     /** Devices may write. */
@@ -241,6 +243,7 @@ public final class LinuxIpmmuDriver implements IommuDriver, IommuOps {
      * @param protection {@link #READ} and others
      * @return EINVAL if a value does not fit or the domain has no context, EEXIST if something is mapped there, ENOMEM
      */
+    @Override
     public Errno map(Domain domain, long iova, long physical, long size, int protection) {
         LinuxDomain attached = domains.get(domain);
         return attached == null ? Errno.EINVAL : attached.table.map(iova, physical, size, protection);
@@ -251,6 +254,7 @@ public final class LinuxIpmmuDriver implements IommuDriver, IommuOps {
      *
      * @return bytes that were mapped, from the start of the range
      */
+    @Override
     public long unmap(Domain domain, long iova, long size) {
         LinuxDomain attached = domains.get(domain);
         long done = attached == null ? 0 : attached.table.unmap(iova, size);
@@ -258,6 +262,17 @@ public final class LinuxIpmmuDriver implements IommuDriver, IommuOps {
             invalidate(attached);
         }
         return done;
+    }
+
+    @Override
+    public long iovaToPhys(Domain domain, long iova) {
+        LinuxDomain attached = domains.get(domain);
+        return attached == null ? -1 : attached.table.resolve(iova);
+    }
+
+    @Override
+    public Optional<OwnTables> ownTables() {
+        return Optional.of(this);
     }
 
     @Override

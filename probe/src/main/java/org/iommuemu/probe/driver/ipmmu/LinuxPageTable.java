@@ -103,6 +103,20 @@ final class LinuxPageTable {
         return done;
     }
 
+    /** The physical address that an input address leads to, or -1. */
+    long resolve(long iova) {
+        if (iova < 0 || iova >= INPUT_END) {
+            return -1;
+        }
+        int level = 1;
+        long entry = entry(iova, 1, false);
+        while (level < 3 && isTable(memory.read64(entry))) {
+            entry = entry(iova, ++level, false);
+        }
+        long descriptor = memory.read64(entry);
+        return descriptor == 0 ? -1 : (descriptor & ADDRESS & -SIZES[level]) + iova % SIZES[level];
+    }
+
     /** Gives all tables back. */
     void free() {
         free(root, 1);
