@@ -245,7 +245,7 @@ public final class BootRun implements AutoCloseable {
     private static BootReport.Iommu row(DeviceTreeNode node, List<Errno> answers) {
         return new BootReport.Iommu(
                 node.path(),
-                node.compatible().get(0),
+                node.compatible().stream().findFirst().orElse(null),
                 IommuKind.of(node).orElseThrow().toString(),
                 node.reg().isEmpty() || IommuKind.of(node).orElseThrow() == IommuKind.GRANT_DMA
                         ? null
