@@ -27,12 +27,10 @@ public final class Tlb {
     /** What {@link #epoch} never is: with it {@link #fill} caches nothing. */
     public static final long NO_EPOCH = -1;
 
-    // An entry is four longs: whether it is being written (63), version (62:32), generation (31:0); input page address
-    // (51:0
-    // shifted by 12, sign of the upper half kept) with log2 of the size in bits 5:0; owner; value.
-    // First those that are in front of all sets, then the second of each, and so on: most hits are of the first, and
-    // what
-    // these touch is as little as can be.
+    // An entry is four longs: whether it is being written (63), version (62:32) and generation (31:0); input page
+    // address (51:0 shifted by 12, sign of the upper half kept) with log2 of the size in bits 5:0; owner; value.
+    // First come the front entries of all sets, then the second ones, and so on: most hits are in front, and what they
+    // touch is as little as can be.
     private static final int LOG2_ENTRY = 2;
     /** Log2 of the smallest page there is. */
     private static final int SMALLEST = 12;
