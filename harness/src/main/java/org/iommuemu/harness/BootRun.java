@@ -17,7 +17,6 @@ import org.iommuemu.probe.boot.IommuOptions;
 import org.iommuemu.probe.boot.IommuSetup;
 import org.iommuemu.probe.boot.Panic;
 import org.iommuemu.probe.boot.ProbeFailures;
-import org.iommuemu.probe.devicetree.AddressRange;
 import org.iommuemu.probe.devicetree.DeviceTree;
 import org.iommuemu.probe.devicetree.DeviceTreeNode;
 import org.iommuemu.probe.devicetree.Specifier;
