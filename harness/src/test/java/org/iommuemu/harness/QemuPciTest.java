@@ -48,7 +48,7 @@ class QemuPciTest {
     @Test
     @Timeout(120)
     void aMachineThatRunsNoCodeHasTheGroupsThatLinuxSawOnIt(@TempDir Path folder) throws Exception {
-        ToolsTest.need("qemu-system-aarch64");
+        Tools.need("qemu-system-aarch64");
         Path dump = folder.resolve("qemu.lspci");
         try (QemuPci qemu = new QemuPci(DEVICES)) {
             qemu.enumerate(0);

@@ -360,11 +360,11 @@ class CommandTest {
         @Test
         void sigSevWakesProcessorsWhereThereIsSev() {
             AtomicInteger events = new AtomicInteger();
-            board.smmu.onEvent(events::incrementAndGet);
+            board.smmu.onWakeUp(events::incrementAndGet);
             board.command(0x46 | 2 << 12, 0);
             assertEquals(1, events.get());
             fresh(SmmuFeatures.builder().without(SmmuFeature.SEV).build());
-            board.smmu.onEvent(events::incrementAndGet);
+            board.smmu.onWakeUp(events::incrementAndGet);
             board.command(0x46 | 2 << 12, 0);
             assertEquals(1, events.get());
         }
@@ -372,7 +372,7 @@ class CommandTest {
         @Test
         void aFullQueueThatGetsRoomWakesProcessors() {
             AtomicInteger events = new AtomicInteger();
-            board.smmu.onEvent(events::incrementAndGet);
+            board.smmu.onWakeUp(events::incrementAndGet);
             board.handshake(CR0, 0x5);
             int size = 1 << TestBoard.LOG2_QUEUE;
             for (int i = 0; i < size; i++) {

@@ -6,7 +6,7 @@ import java.io.PrintWriter;
 import java.io.StringWriter;
 import java.nio.file.Path;
 import java.util.stream.Collectors;
-import org.iommuemu.harness.ToolsTest;
+import org.iommuemu.harness.Tools;
 import org.junit.jupiter.api.io.TempDir;
 import org.junit.jupiter.params.ParameterizedTest;
 import org.junit.jupiter.params.provider.ValueSource;
@@ -16,9 +16,9 @@ class LspciTreeTest {
     @ParameterizedTest
     @ValueSource(strings = {"virt-linux-6.1.lspci", "virt-linux-7.2.lspci"})
     void theTreeIsThatOfLspci(String dump, @TempDir Path folder) throws Exception {
-        ToolsTest.need("lspci");
+        Tools.need("lspci");
         String file = Path.of("..", "boards", "pci", dump).toString();
-        String theirs = ToolsTest.run(folder, "lspci", "-F", file, "-t");
+        String theirs = Tools.run(folder, "lspci", "-F", file, "-t");
         StringWriter out = new StringWriter();
         Main.commandLine().setOut(new PrintWriter(out, true)).execute("groups", file);
         String ours = out.toString()
