@@ -204,7 +204,7 @@ public final class Board {
         Smmu.Wires wires =
                 new Smmu.Wires(wire(node, "eventq"), wire(node, "gerror"), wire(node, "cmdq-sync"), wire(node, "priq"));
         Smmu smmu = new Smmu(node.path(), features, bus, wires, misuse);
-        attach(node, Smmu.WINDOW, smmu.registers());
+        attach(node, smmu.window(), smmu.registers());
         units.put(node, smmu);
     }
 

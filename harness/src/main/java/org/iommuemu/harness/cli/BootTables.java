@@ -35,7 +35,10 @@ final class BootTables {
                         iommu.base() == null ? "-" : iommu.base(),
                         iommu.answers().isEmpty() ? "not asked" : answers(iommu.answers())));
             }
-            table(rows, report.iommus().stream().map(BootReport.Iommu::up).toList());
+            new TextTable(out, ansi)
+                    .print(
+                            rows,
+                            report.iommus().stream().map(BootReport.Iommu::up).toList());
         }
         if (!report.masters().isEmpty()) {
             List<List<String>> rows = new ArrayList<>();
@@ -49,9 +52,12 @@ final class BootTables {
                         master.dma(),
                         master.fault() == null ? "none" : master.fault()));
             }
-            table(
-                    rows,
-                    report.masters().stream().map(BootReport.MasterResult::ok).toList());
+            new TextTable(out, ansi)
+                    .print(
+                            rows,
+                            report.masters().stream()
+                                    .map(BootReport.MasterResult::ok)
+                                    .toList());
         }
         if (report.unmap() != null) {
             print(report.unmap());
@@ -65,11 +71,12 @@ final class BootTables {
                         operation.answer(),
                         operation.detail() == null ? "" : operation.detail()));
             }
-            table(
-                    rows,
-                    report.operations().stream()
-                            .map(operation -> operation.answer().equals("OK"))
-                            .toList());
+            new TextTable(out, ansi)
+                    .print(
+                            rows,
+                            report.operations().stream()
+                                    .map(operation -> operation.answer().equals("OK"))
+                                    .toList());
         }
         out.println();
         out.println(verdict(report));
@@ -91,7 +98,10 @@ final class BootTables {
                     path.before(),
                     path.after() == null ? "REACHED" : path.after()));
         }
-        table(rows, unmap.paths().stream().map(path -> path.after() != null).toList());
+        new TextTable(out, ansi)
+                .print(
+                        rows,
+                        unmap.paths().stream().map(path -> path.after() != null).toList());
     }
 
     private String verdict(BootReport report) {
@@ -144,28 +154,5 @@ final class BootTables {
     private static String ids(List<Long> ids) {
         List<String> shown = ids.stream().limit(MOST_IDS).map("0x%x"::formatted).toList();
         return String.join(" ", shown) + (ids.size() > MOST_IDS ? " ... (" + ids.size() + ")" : "");
-    }
-
-    private void table(List<List<String>> rows, List<Boolean> good) {
-        int columns = rows.get(0).size();
-        int[] width = new int[columns];
-        for (List<String> row : rows) {
-            for (int i = 0; i < columns; i++) {
-                width[i] = Math.max(width[i], row.get(i).length());
-            }
-        }
-        out.println();
-        for (int r = 0; r < rows.size(); r++) {
-            StringBuilder line = new StringBuilder();
-            for (int i = 0; i < columns; i++) {
-                String cell = rows.get(r).get(i);
-                line.append(cell);
-                if (i < columns - 1) {
-                    line.append(" ".repeat(width[i] - cell.length() + 2));
-                }
-            }
-            out.println(ConsoleLog.styled(
-                    ansi, r == 0 ? "bold,underline" : good.get(r - 1) ? null : "red", line.toString()));
-        }
     }
 }
