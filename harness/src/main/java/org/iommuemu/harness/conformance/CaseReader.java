@@ -126,6 +126,7 @@ final class CaseReader {
 
     private static ReadRegister read(Checked json, Expected expected, int size) throws ConformanceException {
         int bits = 8 * size;
+        long all = -1L >>> 64 - bits;
         List<Long> permitted = new ArrayList<>();
         for (Checked other : json.elements("alts")) {
             permitted.add(value(other, bits));
@@ -137,7 +138,7 @@ final class CaseReader {
                 json.get("exp").number(bits),
                 permitted,
                 json.has("arch") ? value(json.get("arch"), bits) : null,
-                json.has("mask") ? json.get("mask").number(bits) : -1L >>> 64 - bits);
+                json.has("mask") ? json.get("mask").number(64) & all : all);
     }
 
     /** {"exp": value}, or the value itself. */
