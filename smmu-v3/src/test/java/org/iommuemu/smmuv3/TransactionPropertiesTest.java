@@ -139,7 +139,8 @@ class TransactionPropertiesTest {
                 }
             }
             try {
-                return builder.without(SmmuFeature.VMSAV8_32).build();
+                // PlainSmmu tells neither VMSAv8-32 nor the VMS.
+                return builder.without(SmmuFeature.VMSAV8_32, SmmuFeature.MPAM).build();
             } catch (IllegalArgumentException e) {
                 // No SMMU can be like that; the next one, perhaps.
             }
