@@ -7,7 +7,7 @@
 #include "iommu_emu.h"
 
 #define IDR0 0x00
-#define CR1 0x28 /* plain storage while the unit is off */
+#define GERROR_IRQ_CFG1 0x70 /* plain storage while IRQ_CTRL is 0 */
 
 static const struct iommu_emu_host *host;
 static uint64_t base;
@@ -46,7 +46,7 @@ static int write_registers(void *driver, uint32_t count)
 {
     (void)driver;
     for (uint32_t i = 0; i < count; i++)
-        iommu_emu_write32(host, base + CR1, i & 0x3f);
+        iommu_emu_write32(host, base + GERROR_IRQ_CFG1, i);
     return 0;
 }
 

@@ -51,6 +51,7 @@ final class Suite {
             "ConfigurationMiss",
             "TableWriter",
             "Map",
+            "Dispatch",
             "BoardStart");
 
     /**

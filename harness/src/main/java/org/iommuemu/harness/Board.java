@@ -178,6 +178,7 @@ public final class Board {
                 case SMMUV3 -> addSmmu(node, sidBits.getOrDefault(node, LEAST_SID_BITS));
                 case IPMMU_ROOT -> roots.put(node, addIpmmuRoot(node));
                 case IPMMU_CACHE -> {} // Needs its root, which may stand behind it.
+                case GRANT_DMA -> {} // Nothing on the bus: a table in RAM, and backends.
             }
         }
         for (DeviceTreeNode node : iommus) {
@@ -208,7 +209,7 @@ public final class Board {
         Smmu.Wires wires =
                 new Smmu.Wires(wire(node, "eventq"), wire(node, "gerror"), wire(node, "cmdq-sync"), wire(node, "priq"));
         Smmu smmu = new Smmu(node.path(), features, bus, wires, misuse);
-        attach(node, Smmu.WINDOW, smmu.registers());
+        attach(node, smmu.window(), smmu.registers());
         units.put(node, smmu);
     }
 

@@ -1,9 +1,11 @@
 package org.iommuemu.harness;
 
 import java.util.List;
+import java.util.Optional;
 import java.util.OptionalInt;
 import java.util.Set;
 import org.iommuemu.ipmmu.IpmmuOption;
+import org.iommuemu.probe.iommu.Iommus;
 
 /**
  * How to boot a board.
@@ -14,6 +16,8 @@ import org.iommuemu.ipmmu.IpmmuOption;
  * @param product value of Renesas' product register, see {@link Board#of}
  * @param linuxIpmmu whether IPMMUs are driven as Linux does; otherwise as Xen does
  * @param ipmmuOptions how IPMMUs differ from what is assumed of them
+ * @param dispatch how operations find their IOMMU; empty to choose by what is on the board
+ * @param operations of a toolstack, done after the boot: some of {@link #OPERATIONS}
  * @param driversInC drivers in C, which are asked before those in Java
  */
 public record BootOptions(
@@ -23,7 +27,12 @@ public record BootOptions(
         OptionalInt product,
         boolean linuxIpmmu,
         Set<IpmmuOption> ipmmuOptions,
+        Optional<Iommus.Mode> dispatch,
+        List<String> operations,
         List<DriverInC> driversInC) {
+    /** The operations of a toolstack. DOM is "dom1", DEVICE a path in the tree or a PCI address, "0000:01:00.0". */
+    public static final String OPERATIONS = Toolstack.USAGE;
+
     /** An ordinary boot. */
     public static final BootOptions DEFAULT = new BootOptions("", List.of(), Set.of(), OptionalInt.empty());
 
@@ -32,7 +41,7 @@ public record BootOptions(
         this(commandLine, failures, withoutDrivers, product, false, Set.of());
     }
 
-    /** With drivers in Java. */
+    /** Without operations. */
     public BootOptions(
             String commandLine,
             List<String> failures,
@@ -40,6 +49,43 @@ public record BootOptions(
             OptionalInt product,
             boolean linuxIpmmu,
             Set<IpmmuOption> ipmmuOptions) {
-        this(commandLine, failures, withoutDrivers, product, linuxIpmmu, ipmmuOptions, List.of());
+        this(
+                commandLine,
+                failures,
+                withoutDrivers,
+                product,
+                linuxIpmmu,
+                ipmmuOptions,
+                Optional.empty(),
+                List.of(),
+                List.of());
+    }
+
+    /** The same boot with drivers in C. */
+    public BootOptions with(DriverInC... drivers) {
+        return new BootOptions(
+                commandLine,
+                failures,
+                withoutDrivers,
+                product,
+                linuxIpmmu,
+                ipmmuOptions,
+                dispatch,
+                operations,
+                List.of(drivers));
+    }
+
+    /** The same boot with operations of a toolstack after it. */
+    public BootOptions then(String... more) {
+        return new BootOptions(
+                commandLine,
+                failures,
+                withoutDrivers,
+                product,
+                linuxIpmmu,
+                ipmmuOptions,
+                dispatch,
+                List.of(more),
+                driversInC);
     }
 }

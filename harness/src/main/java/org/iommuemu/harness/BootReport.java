@@ -13,6 +13,10 @@ import java.util.List;
  * @param rounds how many rounds of the deferred list were run
  * @param iommus the available IOMMUs, in tree order
  * @param masters the masters behind IOMMUs; none where I/O virtualisation is off
+ * @param dispatch how operations find their IOMMU: "uniform", or "mixed" where there are several kinds
+ * @param unmap what a change of domain 0's P2M came to, where several kinds of IOMMU stand in front of its devices; else
+ *     null
+ * @param operations what a toolstack's operations answered, in their order
  */
 public record BootReport(
         String board,
@@ -22,15 +26,18 @@ public record BootReport(
         boolean ioVirtualisation,
         int rounds,
         List<Iommu> iommus,
-        List<MasterResult> masters) {
+        List<MasterResult> masters,
+        String dispatch,
+        Unmap unmap,
+        List<Operation> operations) {
 
     /**
      * One IOMMU.
      *
      * @param path its node
      * @param compatible the first of its node
-     * @param kind "smmuv3", "ipmmu-root" or "ipmmu-cache"
-     * @param base bus address of its registers, in hex
+     * @param kind "smmuv3", "ipmmu-root", "ipmmu-cache" or "grant-dma"
+     * @param base bus address of its registers, in hex; null if it has none
      * @param answers what its driver answered each time it was asked
      */
     public record Iommu(String path, String compatible, String kind, String base, List<String> answers) {
@@ -56,4 +63,40 @@ public record BootReport(
             return dma.equals("ok") && fault != null;
         }
     }
+
+    /**
+     * A page was taken out of a domain's P2M while its devices used it.
+     *
+     * @param domain its number
+     * @param page guest-physical address, in hex
+     * @param table address of the one table that all IOMMUs walk, in hex; of their copy with {@code no-sharept}
+     * @param paths every way to the page
+     */
+    public record Unmap(int domain, String page, String table, List<Path> paths) {
+        /** Whether every access went through before, and none after. */
+        public boolean ok() {
+            return paths.stream().allMatch(path -> path.before.equals("ok") && path.after != null);
+        }
+    }
+
+    /**
+     * A way of a domain's DMA.
+     *
+     * @param master its node
+     * @param iommu the node of the IOMMU
+     * @param kind of the IOMMU
+     * @param id StreamID, micro-TLB number or backend domain
+     * @param before what an access came to before the page was taken: "ok", or what went wrong
+     * @param after the fault that the same access reported afterwards; null if it still reached the page
+     */
+    public record Path(String master, String iommu, String kind, long id, String before, String after) {}
+
+    /**
+     * An operation of a toolstack.
+     *
+     * @param operation as it was asked for
+     * @param answer "OK" or the name of an error
+     * @param detail more about it, or null
+     */
+    public record Operation(String operation, String answer, String detail) {}
 }

@@ -1,15 +1,19 @@
 package org.iommuemu.harness;
 
+import java.time.Instant;
 import java.util.ArrayList;
-import java.util.Arrays;
 import java.util.LinkedHashMap;
 import java.util.List;
+import java.util.Locale;
 import java.util.Map;
 import java.util.Optional;
-import org.iommuemu.mmio.DmaPort;
+import org.iommuemu.harness.grant.Backend;
+import org.iommuemu.harness.grant.GrantTables;
 import org.iommuemu.mmio.PhysicalMemory;
 import org.iommuemu.nativecode.driver.NativeDriver;
 import org.iommuemu.nativecode.driver.SharedRam;
+import org.iommuemu.pagetables.MappingException;
+import org.iommuemu.probe.boot.DeferredProbe;
 import org.iommuemu.probe.boot.IommuOptions;
 import org.iommuemu.probe.boot.IommuSetup;
 import org.iommuemu.probe.boot.Panic;
@@ -17,6 +21,9 @@ import org.iommuemu.probe.boot.ProbeFailures;
 import org.iommuemu.probe.devicetree.AddressRange;
 import org.iommuemu.probe.devicetree.DeviceTree;
 import org.iommuemu.probe.devicetree.DeviceTreeNode;
+import org.iommuemu.probe.devicetree.Specifier;
+import org.iommuemu.probe.driver.grantdma.GrantDmaDriver;
+import org.iommuemu.probe.driver.grantdma.GrantHypercalls;
 import org.iommuemu.probe.driver.ipmmu.IpmmuDriver;
 import org.iommuemu.probe.driver.ipmmu.LinuxIpmmuDriver;
 import org.iommuemu.probe.driver.smmuv3.Smmuv3Driver;
@@ -29,7 +36,9 @@ import org.iommuemu.probe.iommu.IommuDriver;
 import org.iommuemu.probe.iommu.Iommus;
 import org.iommuemu.probe.iommu.Log;
 import org.iommuemu.probe.iommu.OwnTables;
+import org.iommuemu.probe.iommu.PciAddress;
 import org.iommuemu.probe.iommu.Platform;
+import org.iommuemu.probe.iommu.ReservedRegion;
 
 /** Boots a board: IOMMUs up, domain 0 with its RAM, devices assigned to it, and DMA through all of it. */
 public final class BootRun implements AutoCloseable {
@@ -48,18 +57,32 @@ public final class BootRun implements AutoCloseable {
     private final Log log;
     private final HypervisorHeap heap;
     private final Platform platform;
+    private final DmaTrial trial;
+    private final GrantTables grantTables;
+    private final GrantDmaDriver grants;
+    private final List<IommuDriver> drivers;
     private final Iommus iommus;
-    private final List<FaultReport> faults = new ArrayList<>();
     /** Null where no driver is in C. */
     private final SharedRam ram;
 
     private final List<NativeDriver> driversInC = new ArrayList<>();
-    private final List<Domain> domains = new ArrayList<>();
     /** Where drivers have tables of their own: as Linux has it, one domain for all devices behind a unit. */
     private final Map<DeviceTreeNode, Domain> ownDomains = new LinkedHashMap<>();
 
+    private Domain domain0;
+
     /** Guest-physical address of the page that the masters' DMA goes to. */
     private long window;
+
+    /** A master with its devices, which were added to the IOMMUs that they name. */
+    private record Added(Master master, Map<Device, List<Specifier>> devices, Map<Device, Errno> answers) {
+        private Errno rc() {
+            return answers.values().stream()
+                    .filter(rc -> rc != Errno.OK)
+                    .findFirst()
+                    .orElse(Errno.OK);
+        }
+    }
 
     private BootRun(Board board, BootOptions options, Log log) {
         this.board = board;
@@ -67,23 +90,80 @@ public final class BootRun implements AutoCloseable {
         this.log = log;
         ram = options.driversInC().isEmpty() ? null : SharedRam.of(board.memory());
         heap = board.heap();
-        platform =
-                new Platform(board.bus(), board.interrupts(), heap, board.tree(), new FaultCollector(), CPU_IPA_BITS);
-        iommus = new Iommus(platform);
+        trial = new DmaTrial(board, log);
+        platform = new Platform(board.bus(), board.interrupts(), heap, board.tree(), trial.collector(), CPU_IPA_BITS);
+        grantTables = new GrantTables(board.memory(), heap);
+        grants = new GrantDmaDriver(platform, hypercalls(grantTables));
+        try {
+            drivers = drivers();
+        } catch (RuntimeException e) {
+            close();
+            throw e;
+        }
+        iommus = new Iommus(platform, options.dispatch().orElseGet(this::mode), Iommus.Probing.FIRMWARE_SPEC);
     }
 
-    /** Passes everything on, and keeps the faults for whoever provoked them. */
-    private final class FaultCollector implements Log {
-        @Override
-        public void say(Level level, String subsystem, String text) {
-            log.say(level, subsystem, text);
+    /** The drivers in the order in which they are asked: those in C, then those in Java that none of them stands for. */
+    private List<IommuDriver> drivers() {
+        List<IommuDriver> made = new ArrayList<>();
+        for (DriverInC driver : options.driversInC()) {
+            NativeDriver attached = driver.opener().open(platform, ram);
+            driversInC.add(attached);
+            made.add(attached);
+            if (board.iommus().stream().noneMatch(attached::matches)) {
+                log.warning(
+                        SUBSYSTEM,
+                        "driver %s drives %s: no IOMMU of this board"
+                                .formatted(attached.name(), attached.compatible()));
+            }
         }
+        List<IommuDriver> inJava = List.of(
+                new Smmuv3Driver(platform),
+                options.linuxIpmmu() ? new LinuxIpmmuDriver(platform) : new IpmmuDriver(platform),
+                grants);
+        for (IommuDriver driver : inJava) {
+            if (options.driversInC().stream().noneMatch(c -> driver.name().equals(c.replaces()))) {
+                made.add(driver);
+            }
+        }
+        return made;
+    }
 
-        @Override
-        public void fault(FaultReport fault) {
-            faults.add(fault);
-            log.fault(fault);
+    /** Lets drivers in C go, once they have nothing left that they would have to give back. */
+    @Override
+    public void close() {
+        if (domain0 != null && !driversInC.isEmpty()) {
+            ownDomains.values().forEach(iommus::destroy);
+            iommus.destroy(domain0);
         }
+        driversInC.forEach(NativeDriver::close);
+        if (ram != null) {
+            ram.close();
+        }
+    }
+
+    /** Uniform if one driver at most finds anything to drive. */
+    private Iommus.Mode mode() {
+        long kinds = drivers.stream()
+                .filter(driver -> !options.withoutDrivers().contains(driver.name()))
+                .filter(driver -> board.iommus().stream().anyMatch(driver::matches))
+                .count();
+        return kinds > 1 ? Iommus.Mode.MIXED : Iommus.Mode.UNIFORM;
+    }
+
+    /** What traps to the hypervisor, whose other half is hardware to the domain. */
+    private static GrantHypercalls hypercalls(GrantTables tables) {
+        return new GrantHypercalls() {
+            @Override
+            public List<Long> setupTable(Domain caller, int frames) {
+                return tables.setup(caller.id(), caller::resolve, frames);
+            }
+
+            @Override
+            public void dropTable(Domain caller) {
+                tables.drop(caller.id());
+            }
+        };
     }
 
     /**
@@ -103,47 +183,10 @@ public final class BootRun implements AutoCloseable {
         }
     }
 
-    /** Lets drivers in C go, once they have nothing left that they would have to give back. */
-    @Override
-    public void close() {
-        if (!driversInC.isEmpty()) {
-            domains.forEach(iommus::destroy);
-        }
-        driversInC.forEach(NativeDriver::close);
-        if (ram != null) {
-            ram.close();
-        }
-    }
-
-    /** The drivers in the order in which they are asked: those in C, then those in Java that none of them stands for. */
-    private List<IommuDriver> drivers() {
-        List<IommuDriver> drivers = new ArrayList<>();
-        for (DriverInC driver : options.driversInC()) {
-            NativeDriver attached = driver.opener().open(platform, ram);
-            driversInC.add(attached);
-            drivers.add(attached);
-            if (board.iommus().stream().noneMatch(attached::matches)) {
-                log.warning(
-                        SUBSYSTEM,
-                        "driver %s drives %s: no IOMMU of this board"
-                                .formatted(attached.name(), attached.compatible()));
-            }
-        }
-        List<IommuDriver> inJava = List.of(
-                new Smmuv3Driver(platform),
-                options.linuxIpmmu() ? new LinuxIpmmuDriver(platform) : new IpmmuDriver(platform));
-        for (IommuDriver driver : inJava) {
-            if (options.driversInC().stream().noneMatch(c -> driver.name().equals(c.replaces()))) {
-                drivers.add(driver);
-            }
-        }
-        return drivers;
-    }
-
     private BootReport run() {
         // Before anything is said: an option that names what is not there is not a boot.
-        List<IommuDriver> drivers = drivers();
-        ProbeFailures failures = failures(drivers);
+        ProbeFailures failures = failures();
+        options.operations().forEach(Toolstack::check);
         if (board.plan().note() != null) {
             log.warning(SUBSYSTEM, board.plan().note());
         }
@@ -165,11 +208,17 @@ public final class BootRun implements AutoCloseable {
         drivers.removeIf(driver -> options.withoutDrivers().contains(driver.name()));
         IommuSetup setup = new IommuSetup(platform, drivers, iommus, failures);
         String panic = null;
-        List<BootReport.MasterResult> masters = List.of();
+        Used used = new Used(List.of(), null, List.of());
         try {
             IommuOptions iommuOptions = IommuOptions.parse(options.commandLine());
             if (setup.run(iommuOptions).enabled()) {
-                masters = useDevices(iommuOptions);
+                used = useDevices(iommuOptions);
+            } else if (!options.operations().isEmpty()) {
+                used = new Used(
+                        List.of(),
+                        null,
+                        new Toolstack(platform, iommus, heap, false, Map.of(), this::path, trial)
+                                .run(options.operations(), log));
             }
         } catch (Panic p) {
             panic = p.getMessage();
@@ -185,20 +234,29 @@ public final class BootRun implements AutoCloseable {
                 board.iommus().stream()
                         .map(node -> row(node, outcome.answers().getOrDefault(node, List.of())))
                         .toList(),
-                masters);
+                used.masters,
+                outcome.enabled() ? iommus.mode().name().toLowerCase(Locale.ROOT) : null,
+                used.unmap,
+                used.operations);
     }
+
+    /** What was done with the devices, as the report has it. */
+    private record Used(
+            List<BootReport.MasterResult> masters, BootReport.Unmap unmap, List<BootReport.Operation> operations) {}
 
     private static BootReport.Iommu row(DeviceTreeNode node, List<Errno> answers) {
         return new BootReport.Iommu(
                 node.path(),
                 node.compatible().get(0),
                 IommuKind.of(node).orElseThrow().toString(),
-                node.reg().isEmpty() ? null : "0x%x".formatted(node.reg().get(0).base()),
+                node.reg().isEmpty() || IommuKind.of(node).orElseThrow() == IommuKind.GRANT_DMA
+                        ? null
+                        : "0x%x".formatted(node.reg().get(0).base()),
                 answers.stream().map(Errno::name).toList());
     }
 
     /** Reads {@code PATH=ERRNO[@N]}; the path may have '@' and '=' of its own. */
-    private ProbeFailures failures(List<IommuDriver> drivers) {
+    private ProbeFailures failures() {
         ProbeFailures failures = new ProbeFailures();
         for (String text : options.failures()) {
             int equals = text.lastIndexOf('=');
@@ -226,8 +284,35 @@ public final class BootRun implements AutoCloseable {
     }
 
     /** Makes domain 0, gives it the devices, and lets each do DMA. */
-    private List<BootReport.MasterResult> useDevices(IommuOptions iommuOptions) {
-        Domain domain0 = domain(0, iommuOptions.sharePt());
+    private Used useDevices(IommuOptions iommuOptions) {
+        domain0 = iommus.createDomain(0);
+        giveRam(domain0, iommuOptions);
+        keepReserved(domain0);
+        openWindow(domain0);
+        List<BootReport.MasterResult> results = new ArrayList<>();
+        List<Added> own = new ArrayList<>();
+        List<Added> all = addDevices();
+        for (Added added : all) {
+            OwnTables tables =
+                    iommus.ownTables(added.master.specifiers().get(0).node()).orElse(null);
+            results.add(use(tables == null ? domain0 : ownDomain(added.master), added, tables));
+            if (tables == null) {
+                own.add(added);
+            }
+        }
+        BootReport.Unmap unmap = domain0.iommus().size() > 1 ? unmapUnderUse(domain0, own) : null;
+        Toolstack toolstack = new Toolstack(platform, iommus, heap, true, Map.of(0, domain0), this::path, trial);
+        for (Added added : all) {
+            List<Device> devices = List.copyOf(added.devices.keySet());
+            for (int i = 0; i < devices.size(); i++) {
+                List<PciAddress> functions = added.master.functions();
+                toolstack.found(devices.get(i), functions.isEmpty() ? null : functions.get(i));
+            }
+        }
+        return new Used(results, unmap, toolstack.run(options.operations(), log));
+    }
+
+    private void giveRam(Domain domain0, IommuOptions iommuOptions) {
         long limit = 1L << domain0.ioP2m().ipaBits();
         long mapped = 0;
         for (AddressRange range : board.plan().domain0()) {
@@ -251,13 +336,27 @@ public final class BootRun implements AutoCloseable {
                                 domain0.ioP2m().ipaBits(),
                                 domain0.ioP2m().root(),
                                 iommuOptions.sharePt() ? "shared with the IOMMUs" : "copied for the IOMMUs"));
-        openWindow(domain0);
-        List<BootReport.MasterResult> results = new ArrayList<>();
-        for (Master master : board.masters()) {
-            OwnTables own = iommus.ownTables(master.specifiers().get(0).node()).orElse(null);
-            results.add(use(own == null ? domain0 : ownDomain(master), master, own));
+    }
+
+    /** What devices use before their drivers run must not fault when they are assigned: it is mapped one to one. */
+    private void keepReserved(Domain domain0) {
+        for (ReservedRegion region : iommus.reservedMemory()) {
+            long base = region.range().base() & -PAGE;
+            long size = (region.range().end() + PAGE - 1 & -PAGE) - base;
+            try {
+                domain0.mapRam(base, base, size);
+                log.info(
+                        SUBSYSTEM,
+                        "d0: 0x%x to 0x%x is reserved for %s"
+                                .formatted(
+                                        base, base + size - 1, region.device().path()));
+            } catch (MappingException e) {
+                log.warning(
+                        SUBSYSTEM,
+                        "%s: what is reserved for it: %s"
+                                .formatted(region.device().path(), e.getMessage()));
+            }
         }
-        return results;
     }
 
     /**
@@ -277,25 +376,37 @@ public final class BootRun implements AutoCloseable {
         }
     }
 
+    /** Adds all devices to the IOMMUs that they name; whoever names one that never comes goes on without. */
+    private List<Added> addDevices() {
+        Instant[] now = {Instant.EPOCH};
+        DeferredProbe probing = new DeferredProbe(iommus, log, () -> now[0], DeferredProbe.TIMEOUT);
+        List<Added> all = new ArrayList<>();
+        for (Master master : board.masters()) {
+            Added added = new Added(master, master.devices(), new LinkedHashMap<>());
+            added.devices.forEach((device, specifiers) -> added.answers.put(device, probing.probe(device, specifiers)));
+            all.add(added);
+        }
+        // Nothing else is going to happen on this board: its time may pass at once.
+        now[0] = now[0].plus(DeferredProbe.TIMEOUT);
+        Map<Device, Errno> settled = probing.retry();
+        all.forEach(added -> added.answers.replaceAll(settled::getOrDefault));
+        return all;
+    }
+
     private Domain ownDomain(Master master) {
         return ownDomains.computeIfAbsent(
-                master.specifiers().get(0).node(), unit -> domain(1 + ownDomains.size(), true));
+                master.specifiers().get(0).node(),
+                unit -> new Domain(1 + ownDomains.size(), board.memory(), heap, platform.ipaBits(), true));
     }
 
-    private Domain domain(int id, boolean shared) {
-        Domain made = new Domain(id, board.memory(), heap, platform.ipaBits(), shared);
-        domains.add(made);
-        return made;
-    }
-
-    /** @param own the tables of the driver; null if it shares the domain's */
-    private BootReport.MasterResult use(Domain domain, Master master, OwnTables own) {
-        Device device = new Device(master.node());
-        Errno rc = iommus.addDevice(device, master.specifiers());
-        if (rc == Errno.OK) {
-            rc = iommus.assign(domain, device);
+    /** @param tables of the driver; null if it walks the domain's */
+    private BootReport.MasterResult use(Domain domain, Added added, OwnTables tables) {
+        Master master = added.master;
+        Errno rc = added.rc();
+        for (Device device : added.devices.keySet()) {
+            rc = rc == Errno.OK ? iommus.assign(domain, device) : rc;
         }
-        String iommu = master.specifiers().get(0).node().path();
+        DeviceTreeNode unit = master.specifiers().get(0).node();
         List<Integer> ids = master.specifiers().stream()
                 .flatMap(s -> s.args().stream())
                 .distinct()
@@ -303,101 +414,110 @@ public final class BootRun implements AutoCloseable {
         String dma = "not assigned: " + rc;
         String fault = null;
         if (rc == Errno.OK) {
-            DeviceTreeNode unit = device.fwspec().iommu();
-            if (own != null) {
-                dma = transferAsLinux(own, domain, unit, ids);
+            Device first = added.devices.keySet().iterator().next();
+            DmaPath path = path(first, ids.get(0), domain.id());
+            String who = unit.path() + " " + ids.get(0);
+            if (tables != null) {
+                dma = transferAsLinux(tables, domain, added);
                 // Nothing is mapped there any more, and nothing may be cached of it.
-                fault = provoke(unit, ids.get(0), LINUX_IOVA);
+                fault = trial.provoke(path, who, LINUX_IOVA);
             } else {
-                dma = transferAll(unit, ids, window, domain.resolve(window));
-                fault = provoke(unit, ids.get(0), heap.base());
+                dma = transferAll(added, domain.id(), window, domain.resolve(window));
+                fault = trial.provoke(path, who, heap.base());
             }
         }
         log.say(
-                dma.equals("ok") && fault != null ? Log.Level.INFO : Log.Level.ERROR,
+                dma.equals(DmaTrial.OK) && fault != null ? Log.Level.INFO : Log.Level.ERROR,
                 SUBSYSTEM,
                 "%s behind %s: %d stream%s, dma %s, provoked fault %s"
-                        .formatted(device, iommu, ids.size(), ids.size() == 1 ? "" : "s", dma, fault));
+                        .formatted(master.node(), unit.path(), ids.size(), ids.size() == 1 ? "" : "s", dma, fault));
         return new BootReport.MasterResult(
                 master.node().path(),
-                iommu,
+                unit.path(),
                 ids.stream().map(Integer::toUnsignedLong).toList(),
                 rc == Errno.OK ? domain.id() : null,
                 dma,
                 fault);
     }
 
+    /** The way of a device's DMA with one of its IDs, if the device belongs to that domain. */
+    private DmaPath path(Device device, int id, int domain) {
+        DeviceTreeNode iommu = device.fwspec().iommu();
+        if (IommuKind.of(iommu).orElseThrow() != IommuKind.GRANT_DMA) {
+            return DmaPath.through(board.port(iommu, id));
+        }
+        Backend backend =
+                new Backend(board.bus(), grantTables, domain, id, (fault, asking, address, details) -> platform.log()
+                        .fault(new FaultReport(
+                                iommu, fault.name(), -1, address, "d%d: %s".formatted(asking, details))));
+        return DmaPath.byGrants(grants, device, backend);
+    }
+
     /** Maps a page of RAM for the transfers and unmaps it again, as Linux' DMA API does. */
-    private String transferAsLinux(OwnTables own, Domain domain, DeviceTreeNode unit, List<Integer> ids) {
+    private String transferAsLinux(OwnTables tables, Domain domain, Added added) {
         long physical = board.plan().domain0().get(0).base();
         int protection = OwnTables.READ | OwnTables.WRITE | LinuxIpmmuDriver.CACHE;
-        Errno rc = own.map(domain, LINUX_IOVA, physical, PAGE, protection);
+        Errno rc = tables.map(domain, LINUX_IOVA, physical, PAGE, protection);
         if (rc != Errno.OK) {
             return "not mapped: " + rc;
         }
-        String dma = transferAll(unit, ids, LINUX_IOVA, physical);
-        return own.unmap(domain, LINUX_IOVA, PAGE) == PAGE ? dma : "not unmapped";
+        String dma = transferAll(added, domain.id(), LINUX_IOVA, physical);
+        return tables.unmap(domain, LINUX_IOVA, PAGE) == PAGE ? dma : "not unmapped";
     }
 
-    private String transferAll(DeviceTreeNode unit, List<Integer> ids, long page, long physical) {
-        for (int id : ids) {
-            String answer = transfer(page, physical, board.port(unit, id), id);
-            if (!answer.equals("ok")) {
-                return answer;
+    private String transferAll(Added added, int domain, long page, long physical) {
+        for (Device device : added.devices.keySet()) {
+            for (int id : device.fwspec().ids()) {
+                String answer = trial.transfer(path(device, id, domain), page, physical, id);
+                if (!answer.equals(DmaTrial.OK)) {
+                    return answer;
+                }
             }
         }
-        return "ok";
+        return DmaTrial.OK;
     }
 
     /**
-     * Writes and reads a line of RAM as the master does, and looks at it where it should be.
-     *
-     * @param page that the master uses
-     * @param physical where that page is
+     * Takes the page that all masters use out of the P2M: whatever IOMMU is in front of them, and whatever it has cached, no
+     * access reaches the page any more.
      */
-    private String transfer(long page, long physical, DmaPort port, int id) {
-        long offset = (id & 0xfL) * 64;
-        byte[] line = new byte[64];
-        for (int i = 0; i < line.length; i++) {
-            line[i] = (byte) (id * 31 + i);
-        }
-        PhysicalMemory memory = board.memory();
-        DmaPort.Response response = port.write(page + offset, line, 0, line.length);
-        byte[] seen = new byte[line.length];
-        if (response == DmaPort.Response.OK) {
-            memory.read(physical + offset, seen, 0, seen.length);
-            if (!Arrays.equals(line, seen)) {
-                return "the write did not arrive";
-            }
-            memory.write64(physical + offset, ~id);
-            response = port.read(page + offset, seen, 0, seen.length);
-            if (response == DmaPort.Response.OK) {
-                return seen[0] == (byte) ~id && seen[8] == line[8] ? "ok" : "the read gave something else";
+    private BootReport.Unmap unmapUnderUse(Domain domain, List<Added> own) {
+        record Way(Device device, int id, DmaPath path, String before) {}
+        long physical = domain.resolve(window);
+        List<Way> ways = new ArrayList<>();
+        for (Added added : own) {
+            for (Device device : added.devices.keySet()) {
+                for (int id : device.domain().isPresent() ? device.fwspec().ids() : List.<Integer>of()) {
+                    DmaPath path = path(device, id, domain.id());
+                    ways.add(new Way(device, id, path, trial.transfer(path, window, physical, id)));
+                }
             }
         }
-        return takeFault(response.name());
-    }
-
-    /** Reads where the device may not reach: for a domain's, RAM of the hypervisor. */
-    private String provoke(DeviceTreeNode unit, int id, long address) {
-        byte[] line = new byte[64];
-        DmaPort.Response response = board.port(unit, id).read(address, line, 0, line.length);
-        if (response == DmaPort.Response.OK) {
-            log.error(SUBSYSTEM, "%s: %d reached 0x%x".formatted(unit, id, address));
-            return null;
-        }
-        String fault = takeFault(response + ", not reported");
-        if (!faults.isEmpty() && faults.get(faults.size() - 1).address() != address) {
-            log.error(SUBSYSTEM, "%s reports another address than 0x%x".formatted(unit, address));
-            return null;
-        }
-        return fault;
-    }
-
-    /** The fault that a driver reports once its interrupt is let in. */
-    private String takeFault(String otherwise) {
-        faults.clear();
-        board.interrupts().dispatch();
-        return faults.isEmpty() ? otherwise : faults.get(faults.size() - 1).fault();
+        domain.unmap(window, PAGE);
+        List<BootReport.Path> paths = ways.stream()
+                .map(way -> new BootReport.Path(
+                        way.device.node().path(),
+                        way.device.fwspec().iommu().path(),
+                        IommuKind.of(way.device.fwspec().iommu()).orElseThrow().toString(),
+                        Integer.toUnsignedLong(way.id),
+                        way.before,
+                        trial.provoke(way.path, way.device.toString(), window)))
+                .toList();
+        domain.mapRam(window, physical, PAGE);
+        BootReport.Unmap unmap = new BootReport.Unmap(
+                domain.id(),
+                "0x%x".formatted(window),
+                "0x%x".formatted(domain.ioP2m().root()),
+                paths);
+        log.say(
+                unmap.ok() ? Log.Level.INFO : Log.Level.ERROR,
+                SUBSYSTEM,
+                "%s: page 0x%x unmapped, %d of %d paths fault now"
+                        .formatted(
+                                domain,
+                                window,
+                                paths.stream().filter(p -> p.after() != null).count(),
+                                paths.size()));
+        return unmap;
     }
 }

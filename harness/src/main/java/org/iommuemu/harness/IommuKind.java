@@ -3,6 +3,7 @@ package org.iommuemu.harness;
 import java.util.Optional;
 import org.iommuemu.ipmmu.IpmmuVariant;
 import org.iommuemu.probe.devicetree.DeviceTreeNode;
+import org.iommuemu.probe.driver.grantdma.GrantDmaDriver;
 
 /** The kinds of IOMMU that there are models of. */
 public enum IommuKind {
@@ -11,7 +12,9 @@ public enum IommuKind {
     /** Renesas' IPMMU-VMSA: a root, or a Gen2 unit, which is a root of its own. */
     IPMMU_ROOT("ipmmu-root"),
     /** Renesas' IPMMU-VMSA: a cache. */
-    IPMMU_CACHE("ipmmu-cache");
+    IPMMU_CACHE("ipmmu-cache"),
+    /** Xen's grant table: no registers, and DMA addresses that are grant references. */
+    GRANT_DMA("grant-dma");
 
     private final String text;
 
@@ -23,6 +26,9 @@ public enum IommuKind {
     public static Optional<IommuKind> of(DeviceTreeNode node) {
         if (node.isCompatible("arm,smmu-v3")) {
             return Optional.of(SMMUV3);
+        }
+        if (GrantDmaDriver.isGrantDma(node)) {
+            return Optional.of(GRANT_DMA);
         }
         return variant(node).map(v -> v.hasCaches() && node.has("renesas,ipmmu-main") ? IPMMU_CACHE : IPMMU_ROOT);
     }

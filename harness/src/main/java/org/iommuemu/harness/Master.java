@@ -2,14 +2,16 @@ package org.iommuemu.harness;
 
 import java.util.ArrayList;
 import java.util.LinkedHashMap;
-import java.util.LinkedHashSet;
 import java.util.List;
 import java.util.Map;
-import java.util.Set;
 import org.iommuemu.probe.devicetree.DeviceTree;
 import org.iommuemu.probe.devicetree.DeviceTreeNode;
 import org.iommuemu.probe.devicetree.IommuMapEntry;
+import org.iommuemu.probe.devicetree.Property;
 import org.iommuemu.probe.devicetree.Specifier;
+import org.iommuemu.probe.driver.grantdma.GrantDmaDriver;
+import org.iommuemu.probe.iommu.Device;
+import org.iommuemu.probe.iommu.PciAddress;
 
 /**
  * A DMA master that the tree puts behind IOMMUs: a device with {@code iommus}, or the functions behind a host bridge's
@@ -17,8 +19,11 @@ import org.iommuemu.probe.devicetree.Specifier;
  *
  * @param node the device, or the host bridge
  * @param specifiers where its DMA goes, as IOMMU and cells
+ * @param functions of a host bridge: for each specifier the function that it is of
  */
-record Master(DeviceTreeNode node, List<Specifier> specifiers) {
+record Master(DeviceTreeNode node, List<Specifier> specifiers, List<PciAddress> functions) {
+    private static final int SEGMENT = 0xffff;
+
     /** The available masters behind IOMMUs that there are models of, in tree order. */
     static List<Master> of(DeviceTree tree) {
         List<Master> masters = new ArrayList<>();
@@ -29,33 +34,57 @@ record Master(DeviceTreeNode node, List<Specifier> specifiers) {
             if (node.has("iommus")) {
                 add(masters, node, node.iommus());
             }
+            if (GrantDmaDriver.hasOlderBinding(node)) {
+                add(masters, node, List.of(GrantDmaDriver.olderSpecifier(node)));
+            }
             if (node.has("iommu-map")) {
-                functions(node).values().forEach(found -> add(masters, node, List.copyOf(found)));
+                functions(node).forEach((iommu, found) -> {
+                    if (isKnown(iommu)) {
+                        masters.add(new Master(node, List.copyOf(found.keySet()), List.copyOf(found.values())));
+                    }
+                });
             }
         }
         return masters;
     }
 
     private static void add(List<Master> masters, DeviceTreeNode node, List<Specifier> specifiers) {
-        List<Specifier> known = specifiers.stream()
-                .filter(s -> IommuKind.of(s.node()).isPresent() && s.node().available())
-                .toList();
+        List<Specifier> known =
+                specifiers.stream().filter(s -> isKnown(s.node())).toList();
         if (!known.isEmpty()) {
-            masters.add(new Master(node, known));
+            masters.add(new Master(node, known, List.of()));
         }
     }
 
-    private static Map<DeviceTreeNode, Set<Specifier>> functions(DeviceTreeNode bridge) {
-        Map<DeviceTreeNode, Set<Specifier>> byIommu = new LinkedHashMap<>();
+    private static boolean isKnown(DeviceTreeNode iommu) {
+        return IommuKind.of(iommu).isPresent() && iommu.available();
+    }
+
+    /** By IOMMU and specifier there: the first function that has it. */
+    private static Map<DeviceTreeNode, Map<Specifier, PciAddress>> functions(DeviceTreeNode bridge) {
+        int segment = bridge.property("linux,pci-domain").map(Property::u32).orElse(0) & SEGMENT;
+        Map<DeviceTreeNode, Map<Specifier, PciAddress>> byIommu = new LinkedHashMap<>();
         for (IommuMapEntry entry : bridge.iommuMap()) {
             long first = entry.requesterIdBase();
             for (long requesterId : new long[] {first, first + entry.length() - 1}) {
                 // A mask may send a requester ID to another entry, or to none.
                 bridge.mapRequesterId((int) requesterId)
-                        .ifPresent(s -> byIommu.computeIfAbsent(s.node(), n -> new LinkedHashSet<>())
-                                .add(s));
+                        .ifPresent(s -> byIommu.computeIfAbsent(s.node(), n -> new LinkedHashMap<>())
+                                .putIfAbsent(s, new PciAddress(segment, (int) requesterId)));
             }
         }
         return byIommu;
+    }
+
+    /** The devices that it is to the framework: itself, or each function by itself; with the specifiers of each. */
+    Map<Device, List<Specifier>> devices() {
+        Map<Device, List<Specifier>> devices = new LinkedHashMap<>();
+        for (int i = 0; i < functions.size(); i++) {
+            devices.put(new Device(node, node.path() + " " + functions.get(i)), List.of(specifiers.get(i)));
+        }
+        if (functions.isEmpty()) {
+            devices.put(new Device(node), specifiers);
+        }
+        return devices;
     }
 }

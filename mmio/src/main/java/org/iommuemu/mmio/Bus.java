@@ -67,6 +67,24 @@ public final class Bus {
         decoder = null;
     }
 
+    /**
+     * Whether there is anything in a range, a device or RAM.
+     *
+     * @param address first byte
+     * @param length in bytes, at least 1; the range does not wrap around
+     */
+    public boolean isOccupied(long address, long length) {
+        long last = address + length - 1;
+        Window[] sorted = sorted();
+        int at = firstEndingBehind(sorted, address);
+        if (at < sorted.length && Long.compareUnsigned(sorted[at].base, last) <= 0) {
+            return true;
+        }
+        return memory.ranges().stream()
+                .anyMatch(range -> Long.compareUnsigned(range.base(), last) <= 0
+                        && Long.compareUnsigned(address, range.end()) < 0);
+    }
+
     /** Adds a listener that sees every access from now on. */
     public synchronized void addListener(BusListener listener) {
         BusListener[] longer = Arrays.copyOf(listeners, listeners.length + 1);

@@ -57,7 +57,11 @@ public final class InterruptController {
             synchronized (InterruptController.this) {
                 if (level != high) {
                     high = level;
+                    boolean before = source.linesHigh > 0;
                     source.linesHigh += level ? 1 : -1;
+                    if (before != source.linesHigh > 0) {
+                        tell(source, level);
+                    }
                     enqueue(source);
                 }
             }
@@ -71,6 +75,7 @@ public final class InterruptController {
 
     private final Map<Integer, Source> sources = new HashMap<>();
     private final ArrayDeque<Source> queue = new ArrayDeque<>();
+    private final List<InterruptListener> listeners = new ArrayList<>();
 
     /**
      * Wires a device to an interrupt. Several devices may share a number; a level interrupt is then the OR of their lines.
@@ -85,7 +90,22 @@ public final class InterruptController {
     public synchronized void raise(int number) {
         Source source = sources.computeIfAbsent(number, Source::new);
         source.latched = true;
+        if (source.linesHigh == 0) {
+            tell(source, true);
+            tell(source, false);
+        }
         enqueue(source);
+    }
+
+    /** Adds a listener that hears of every change of an interrupt from now on. */
+    public synchronized void addListener(InterruptListener listener) {
+        listeners.add(listener);
+    }
+
+    private void tell(Source source, boolean level) {
+        for (InterruptListener listener : listeners) {
+            listener.changed(source.number, level);
+        }
     }
 
     /**

@@ -301,4 +301,16 @@ class BusTest {
                 List.of("w4@1000=fffffffe", "w2@40000000=ffff", "w1@1000=34", "w8@1000=ffffffffffffffff"), log.seen);
         assertEquals(List.of("w4@0=fffffffe", "w1@0=34", "w8@0=ffffffffffffffff"), device.seen);
     }
+
+    @Test
+    void aRangeIsOccupiedByWhateverIsInAnyPartOfIt() {
+        long end = memory.ranges().get(0).end();
+        assertTrue(bus.isOccupied(RAM - 1, 2));
+        assertFalse(bus.isOccupied(RAM - 1, 1));
+        assertTrue(bus.isOccupied(end - 1, 0x1000));
+        assertFalse(bus.isOccupied(end, 0x1000));
+        assertTrue(bus.isOccupied(0, 0x1001));
+        assertFalse(bus.isOccupied(0, 0x1000));
+        assertFalse(bus.isOccupied(-0x1000, 0x1000));
+    }
 }

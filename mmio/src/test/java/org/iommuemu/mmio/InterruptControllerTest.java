@@ -226,4 +226,20 @@ class InterruptControllerTest {
         assertThrows(IllegalStateException.class, interrupts::dispatch);
         assertEquals(1, interrupts.dispatch());
     }
+
+    @Test
+    void listenersSeeTheOrOfLinesAndEdgesAsRiseAndFall() {
+        List<String> seen = new ArrayList<>();
+        interrupts.addListener((number, level) -> seen.add(number + (level ? "+" : "-")));
+        InterruptController.Line one = interrupts.line(4);
+        InterruptController.Line other = interrupts.line(4);
+        one.set(true);
+        other.set(true);
+        interrupts.raise(4);
+        one.set(false);
+        other.set(false);
+        other.pulse();
+        interrupts.raise(5);
+        assertEquals(List.of("4+", "4-", "4+", "4-", "5+", "5-"), seen);
+    }
 }

@@ -146,7 +146,8 @@ public final class TableWalk {
         startMask = (1L << inputBits - startShift) - 1 << 3;
         boolean ds = builder.ds && granule != Granule.KIB_64;
         AddressFormat format = AddressFormat.of(granule, granule == Granule.KIB_64 ? builder.lpa : ds);
-        low = format.low() & (1L << builder.addressBits) - 1;
+        long lost = builder.outputBits > builder.busBits ? (1L << builder.outputBits) - (1L << builder.busBits) : 0;
+        low = format.low() & (1L << builder.addressBits) - 1 & ~lost;
         high = format.high();
         highShift = format.highShift();
         blocks = format.blocks();
@@ -154,7 +155,7 @@ public final class TableWalk {
         // A table is aligned to its size, and with addresses of 52 bits to 64 bytes at least; lower bits are not part
         // of the address (D8.2.5).
         int tableBits = inputBits - startShift + 3;
-        base = builder.base & -1L << (builder.outputBits > 48 || ds ? Math.max(tableBits, 6) : tableBits);
+        base = builder.base & ~lost & -1L << (builder.outputBits > 48 || ds ? Math.max(tableBits, 6) : tableBits);
         baseTooLarge = (base & beyond) != 0;
         tableSecurity = builder.nonSecureOnly ? Descriptor.NS_TABLE : 0;
         leafSecurity = builder.nonSecureOnly ? Descriptor.NS : 0;
@@ -202,6 +203,7 @@ public final class TableWalk {
         private boolean ds;
         private int shareability;
         private int addressBits = PhysicalMemory.ADDRESS_BITS;
+        private int busBits = PhysicalMemory.ADDRESS_BITS;
         private boolean contiguous = true;
         private boolean accessFlagUpdate;
         private boolean dirtyState;
@@ -332,6 +334,15 @@ public final class TableWalk {
          */
         public Builder addressBits(int bits) {
             addressBits = bits;
+            return this;
+        }
+
+        /**
+         * Where the bus has fewer address bits than the output size, the upper ones are dropped without a fault (VMSAv8-32
+         * with an SMMU_IDR5.OAS of less than 40 bits).
+         */
+        public Builder busBits(int bits) {
+            busBits = bits;
             return this;
         }
 
@@ -521,6 +532,9 @@ public final class TableWalk {
         long second = next.through(Translation.address(result, input), access, stage2Epoch);
         if (WalkResult.isFault(second)) {
             return second;
+        }
+        if (next.tlb != null && Translation.log2Size(second) < Translation.log2Size(result)) {
+            next.tlb.cut(Translation.log2Size(result));
         }
         long both = MemoryAttributes.combine(result, second) & ~RESULT_ADDRESS;
         long usual = (long) USUAL_BOTH.getOpaque(this);

@@ -2,6 +2,7 @@ package org.iommuemu.pagetables;
 
 import java.lang.invoke.MethodHandles;
 import java.lang.invoke.VarHandle;
+import java.util.concurrent.atomic.AtomicInteger;
 import java.util.concurrent.atomic.AtomicLong;
 import org.iommuemu.mmio.TlbGeometry;
 import org.iommuemu.mmio.TlbReplacement;
@@ -60,6 +61,9 @@ public final class Tlb {
 
     /** Generations only grow, so the sum of those that concern an entry is equal only while none has changed. */
     private final int[] generations = new int[ALL + 1];
+
+    /** See {@link #largestBlockCut}. Only grows. */
+    private final AtomicInteger largestBlockCut = new AtomicInteger();
 
     /** Allocated by the first fill: a unit that nothing goes through costs nothing. */
     private volatile long[] entries;
@@ -202,6 +206,22 @@ public final class Tlb {
         LONGS.setOpaque(table, slot + 3, value - (input & offset));
         LONGS.setRelease(table, slot, next(stamp) & -VERSION | entryGeneration & VERSION - 1);
         replacement.used(slot >>> log2Stride, (slot & (1 << log2Stride) - 1) >>> LOG2_ENTRY);
+    }
+
+    /**
+     * Log2 of the size of the largest stage 1 block that a stage 2 with this TLB has ever cut into smaller translations; 0
+     * if it has cut none. Who invalidates an address in such a block means all of it (Arm ARM, D8.16), after the address
+     * itself: a translation that was cut later was not cached.
+     */
+    public int largestBlockCut() {
+        return largestBlockCut.get();
+    }
+
+    /** A stage 1 block has been cut, before what came of it is cached. */
+    void cut(int log2Size) {
+        if (largestBlockCut.get() < log2Size) {
+            largestBlockCut.accumulateAndGet(log2Size, Math::max);
+        }
     }
 
     /** Invalidates everything. */

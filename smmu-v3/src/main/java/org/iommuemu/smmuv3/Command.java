@@ -174,11 +174,10 @@ record Command(long word0, long word1) {
 
     // CMD_SYNC (4.7.3). MSIAttr and MSH are attributes of a write that leave no trace on the model's bus.
 
-    static final int SIG_NONE = 0;
     static final int SIG_IRQ = 1;
     static final int SIG_SEV = 2;
 
-    /** CS: how completion is signalled. */
+    /** CS: how completion is signalled; 0 is SIG_NONE. */
     int completionSignal() {
         return bits(13, 12);
     }

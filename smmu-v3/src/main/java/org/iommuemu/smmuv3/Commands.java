@@ -167,7 +167,7 @@ final class Commands {
     private void tellPorts(Command command) {
         switch (command.opcode()) {
             case CMD_TLBI_NH_VA, CMD_TLBI_NH_VAA, CMD_TLBI_EL2_VA, CMD_TLBI_EL2_VAA, CMD_TLBI_S2_IPA -> {
-                if (features.has(SmmuFeature.RIL) && command.tg() != null) {
+                if (features.has(SmmuFeature.RIL) && command.tg() != null || tlbs.hasParts()) {
                     ports.all();
                 } else {
                     ports.address(command.address());

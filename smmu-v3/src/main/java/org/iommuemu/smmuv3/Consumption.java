@@ -12,6 +12,7 @@ final class Consumption implements AutoCloseable {
     /** A CMD_SYNC that waits for time or for an endpoint is looked at so often, in milliseconds. */
     private static final int POLL = 1;
 
+    private final String unit;
     private final RegisterFile registers;
     private final List<CommandQueue> queues = new ArrayList<>();
 
@@ -23,6 +24,7 @@ final class Consumption implements AutoCloseable {
     private Throwable failure;
 
     Consumption(String unit, RegisterFile registers, Timing timing) {
+        this.unit = unit;
         this.registers = registers;
         thread = timing.unitThread() ? new Thread(this::run, unit + " commands") : null;
     }
@@ -43,7 +45,7 @@ final class Consumption implements AutoCloseable {
     /** There may be something to consume. */
     void consume() {
         if (failure != null) {
-            throw new IllegalStateException(Thread.currentThread().getName() + ": the SMMU's thread has died", failure);
+            throw new IllegalStateException(unit + ": the thread that consumes commands has died", failure);
         }
         if (thread == null || Thread.currentThread() == thread) {
             while (step()) {}
@@ -76,13 +78,17 @@ final class Consumption implements AutoCloseable {
                 }
             }
         } catch (InterruptedException e) {
-            // Somebody wants the thread to end; commands stay where they are.
+            died(e);
         } catch (Throwable e) {
-            synchronized (registers) {
-                failure = e;
-            }
-            throw e; // To the handler of uncaught exceptions, and to software's next access: a fault must not go
-            // unseen.
+            died(e);
+            throw e; // To the handler of uncaught exceptions.
+        }
+    }
+
+    /** Software's next access finds out: a fault must not go unseen. */
+    private void died(Throwable e) {
+        synchronized (registers) {
+            failure = e;
         }
     }
 

@@ -201,6 +201,7 @@ record ContextDescriptor(long[] words) {
                 .onePrivilegeLevel(world == StreamWorld.NS_EL2)
                 .unprivileged((privilegedOnly(world, features) >>> n & 1) == 0)
                 .aarch32(!aa64())
+                .busBits(stage2 == null ? features.oas() : outputBits(features))
                 .uwxn(!aa64() && uwxn())
                 .wxn(wxn())
                 .pan(pan() && world != StreamWorld.NS_EL2)

@@ -20,6 +20,11 @@ final class EventQueue {
         this.registers = registers;
         this.memory = memory;
         this.interrupts = interrupts;
+        registers.onWrite(Registers.CR0, (before, after) -> {
+            if (Registers.EVENTQEN.isSet(before ^ after)) {
+                last = null; // It may be another queue.
+            }
+        });
     }
 
     /**

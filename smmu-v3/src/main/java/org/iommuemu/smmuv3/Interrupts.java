@@ -15,7 +15,7 @@ final class Interrupts {
     private final RegisterFile registers;
     private final Bus bus;
     private final Smmu.Wires wires;
-    private Runnable event = () -> {};
+    private Runnable wakeUp = () -> {};
 
     Interrupts(SmmuFeatures features, RegisterFile registers, Bus bus, Smmu.Wires wires) {
         this.features = features;
@@ -25,13 +25,13 @@ final class Interrupts {
     }
 
     /** Where WFE wake-up events go. */
-    void onEvent(Runnable wakesUp) {
-        event = wakesUp;
+    void onWakeUp(Runnable wakesUp) {
+        wakeUp = wakesUp;
     }
 
     /** Wakes PEs that wait for an event (4.1.2, 4.7.3). */
     void sendEvent() {
-        event.run();
+        wakeUp.run();
     }
 
     /** The Event queue became non-empty. */
@@ -87,7 +87,9 @@ final class Interrupts {
     }
 
     private void signal(Register cfg0, Register cfg1, InterruptController.Line wire, GlobalError ifAborted) {
-        signal(registers.get(cfg0), (int) registers.get(cfg1), wire, ifAborted);
+        // Bits above the OAS are RES0 in a register (6.3.21), though not in a command (4.7.3).
+        long msiAddress = Bits.address(registers.get(cfg0), features.oas() - 1, 2);
+        signal(msiAddress, (int) registers.get(cfg1), wire, ifAborted);
     }
 
     /** @param msiAddress 0 for no message; bits above the OAS count for that, but do not reach the bus (4.7.3, 3.4.3) */

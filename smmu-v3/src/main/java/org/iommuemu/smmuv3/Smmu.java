@@ -343,8 +343,8 @@ public final class Smmu implements Translator, AutoCloseable {
     }
 
     /** Where WFE wake-up events go, which CMD_SYNC and Command queues that are not full any more send (4.1.2, 4.7.3). */
-    public void onEvent(Runnable wakesUp) {
-        interrupts.onEvent(wakesUp);
+    public void onWakeUp(Runnable wakesUp) {
+        interrupts.onWakeUp(wakesUp);
     }
 
     /** Ends the SMMU's own thread, if {@link Timing} gives it one: no more commands are consumed. */

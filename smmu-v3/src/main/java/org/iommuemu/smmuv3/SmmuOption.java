@@ -21,6 +21,11 @@ public enum SmmuOption {
     /** Stalled accesses are tried again whenever their master asks, before software has answered (3.12.2.2). */
     EARLY_RETRY,
     /**
+     * An access that stalls like one that software has been told of has no event of its own, and is tried again when
+     * software has answered that one (3.12.2.1).
+     */
+    SUPPRESSES_DUPLICATE_STALLS,
+    /**
      * SMMUv3.0: CD.TxSZ and STE.S2TxSZ that are out of range behave as the nearest that is not; otherwise they are ILLEGAL,
      * as SMMUv3.1 requires (5.2, 5.4).
      */

@@ -30,6 +30,8 @@ final class Stalls {
         UNRECORDED,
         /** Software must answer. */
         RECORDED,
+        /** Software must answer another one that is like it. */
+        SUPPRESSED,
         /** The master has to hear the outcome. */
         ANSWERED
     }
@@ -40,12 +42,23 @@ final class Stalls {
         State state = State.UNRECORDED;
         int stag = NO_STAG;
 
+        /** Whom software answers in its place, while it is suppressed. */
+        Stalled like;
+
         /** {@link Translation#ABORT} or {@link Translation#RAZ_WI}; {@link Translation#STALLED} to try again. */
         long outcome;
 
         Stalled(long number, Transaction arrived) {
             this.number = number;
             this.arrived = arrived;
+        }
+
+        /** Whether software needs no event of its own to know of the other one (3.12.2.1). */
+        boolean isLike(Stalled other) {
+            return (arrived.address() ^ other.arrived.address()) >>> 12 == 0
+                    && arrived.streamId() == other.arrived.streamId()
+                    && arrived.substreamId() == other.arrived.substreamId()
+                    && arrived.access() == other.arrived.access();
         }
 
         long token() {
@@ -115,10 +128,27 @@ final class Stalls {
                 return Translation.STALLED;
             }
             Stalled stalled = new Stalled(++arrivals, arrived);
+            stalled.like = recordedLike(stalled);
             buffer.put(stalled.number, stalled);
-            record(stalled, event);
+            if (stalled.like == null) {
+                record(stalled, event);
+            } else {
+                stalled.state = State.SUPPRESSED;
+            }
             return stalled.token();
         }
+    }
+
+    /** A transaction that software has been told of and that this one needs no other event beside; null if none. */
+    private Stalled recordedLike(Stalled stalled) {
+        if (features.chooses(SmmuOption.SUPPRESSES_DUPLICATE_STALLS)) {
+            for (Stalled other : buffer.values()) {
+                if (other.state == State.RECORDED && stalled.isLike(other)) {
+                    return other;
+                }
+            }
+        }
+        return null;
     }
 
     private void record(Stalled stalled, Event event) {
@@ -257,6 +287,12 @@ final class Stalls {
         stalled.stag = NO_STAG;
         stalled.state = State.ANSWERED;
         stalled.outcome = outcome;
+        for (Stalled other : buffer.values()) {
+            if (other.state == State.SUPPRESSED && other.like == stalled) {
+                other.state = State.ANSWERED;
+                other.outcome = Translation.STALLED;
+            }
+        }
         registers.notifyAll();
     }
 }

@@ -293,6 +293,7 @@ record StreamTableEntry(long[] words) {
                 .dirtyState(s2Hd())
                 .xnx(features.has(SmmuFeature.XNX))
                 .aarch32(!s2Aa64())
+                .busBits(features.oas())
                 .lpa(features.oas() > 48)
                 .forceWriteBack(features.has(SmmuFeature.FWB) && s2Fwb())
                 .protectedTableWalk(s2Ptw())

@@ -230,7 +230,8 @@ final class TranslationProcedure {
      * What a look-up came to.
      *
      * @param translation bits of {@link WalkResult}, a success; an identity where nothing translates; 0 with a fault
-     * @param fault what an access would have suffered; {@link Fault#SILENT} where STE.Config == 0b0xx or SMMUEN == 0; null if none
+     * @param fault what an access would have suffered; {@link Fault#SILENT} where STE.Config == 0b0xx or SMMUEN == 0; null
+     *     if none
      */
     record Lookup(long translation, Fault fault) {
         private static Lookup of(Fault fault) {

@@ -268,6 +268,34 @@ class CommandTest {
             assertEquals(Response.ABORT, board.dmaRead(DEVICE, page));
         }
 
+        @ParameterizedTest
+        @CsvSource({
+            // TG << 10 | TTL << 8
+            "0", // as drivers without range invalidation do: one command for a block
+            "0x600", // 4 KiB, level 2
+        })
+        void anAddressInABlockInvalidatesAllOfItThoughStage2HasCutIt(String hint) {
+            TableWriter table = board.stage1Table();
+            long block = 1L << 21;
+            long ipa = 0x20_0000_0000L;
+            long pages = board.allocate(block);
+            table.map(0x1000_0000L, ipa, block, STAGE1_RW);
+            TableWriter p2m = board.stage2Table();
+            p2m.map(RAM, RAM, TestBoard.RAM_SIZE, Descriptor.STAGE2_RAM);
+            for (int i = 0; i < 512; i += 2) { // With holes, so that it cannot be a block.
+                p2m.map(ipa + 4096 * i, pages + 4096 * i, 4096, Descriptor.STAGE2_RAM);
+            }
+            board.stream(DEVICE, TestBoard.nested(1, board.newCd(5, table.root()), p2m));
+            DmaPort port = board.port(DEVICE);
+            assertEquals(Response.OK, port.read(0x1000_0000L, new byte[4], 0, 4));
+            assertEquals(Response.OK, port.read(0x1010_0000L, new byte[4], 0, 4));
+            table.unmap(0x1000_0000L, block);
+            board.command(0x12 | 1L << 32 | 5L << 48, 0x1000_0000L | Long.decode(hint));
+            board.sync();
+            assertEquals(Response.ABORT, port.read(0x1000_0000L, new byte[4], 0, 4));
+            assertEquals(Response.ABORT, port.read(0x1010_0000L, new byte[4], 0, 4));
+        }
+
         // Prefetches
 
         @Test
@@ -332,11 +360,11 @@ class CommandTest {
         @Test
         void sigSevWakesProcessorsWhereThereIsSev() {
             AtomicInteger events = new AtomicInteger();
-            board.smmu.onEvent(events::incrementAndGet);
+            board.smmu.onWakeUp(events::incrementAndGet);
             board.command(0x46 | 2 << 12, 0);
             assertEquals(1, events.get());
             fresh(SmmuFeatures.builder().without(SmmuFeature.SEV).build());
-            board.smmu.onEvent(events::incrementAndGet);
+            board.smmu.onWakeUp(events::incrementAndGet);
             board.command(0x46 | 2 << 12, 0);
             assertEquals(1, events.get());
         }
@@ -344,7 +372,7 @@ class CommandTest {
         @Test
         void aFullQueueThatGetsRoomWakesProcessors() {
             AtomicInteger events = new AtomicInteger();
-            board.smmu.onEvent(events::incrementAndGet);
+            board.smmu.onWakeUp(events::incrementAndGet);
             board.handshake(CR0, 0x5);
             int size = 1 << TestBoard.LOG2_QUEUE;
             for (int i = 0; i < size; i++) {

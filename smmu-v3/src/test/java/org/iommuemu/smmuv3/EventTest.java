@@ -159,6 +159,18 @@ class EventTest {
         }
 
         @Test
+        void aRecordFromBeforeTheQueueWasDisabledTellsOfNothingLater() {
+            stream(true, false);
+            board.dmaRead(DEVICE, 0);
+            board.handshake(TestBoard.CR0, 0x9);
+            board.write(EVENTQ_PROD, 3);
+            board.write(TestBoard.EVENTQ_CONS, 2);
+            board.handshake(TestBoard.CR0, 0xd);
+            board.dmaRead(DEVICE, 0);
+            assertEquals(4, board.read(EVENTQ_PROD));
+        }
+
+        @Test
         void aMergedEventDoesNotOverflow() {
             stream(true, false);
             for (int i = 0; i < 1 << TestBoard.LOG2_QUEUE; i++) {

@@ -15,6 +15,10 @@ class MalformedInputTest {
     private static final List<SmmuFeatures> FEATURES = List.of(
             SmmuFeatures.smmuv3_2(),
             SmmuFeatures.qemuVirt(),
+            SmmuFeatures.smmuv3_3().toBuilder()
+                    .stallMax(4)
+                    .commandQueuePages(0, 0)
+                    .build(),
             SmmuFeatures.builder()
                     .oas(32)
                     .sidSize(32)
@@ -25,18 +29,53 @@ class MalformedInputTest {
                     .build());
 
     private static final int[] REGISTERS = {
-        0x20, 0x28, 0x2c, 0x44, 0x50, 0x64, 0x68, 0x70, 0x74, 0x80, 0x84, 0x88, 0x90, 0x94, 0x98, 0x9c, 0xa0, 0xa4,
-        0xb0, 0xb8, 0xbc, 0x100a8, 0x100ac
+        0x20,
+        0x28,
+        0x2c,
+        0x44,
+        0x50,
+        0x64,
+        0x68,
+        0x70,
+        0x74,
+        0x80,
+        0x84,
+        0x88,
+        0x90,
+        0x94,
+        0x98,
+        0x9c,
+        0xa0,
+        0xa4,
+        0xb0,
+        0xb8,
+        0xbc,
+        0x100a8,
+        0x100ac,
+        // The Enhanced Command queue of a unit that has one, behind the page of VATOS
+        0x30000,
+        0x30008,
+        0x3000c
     };
 
     @Property(tries = 300, shrinking = ShrinkingMode.OFF)
     void registers(@ForAll long seed) {
         Random random = new Random(seed);
-        TestBoard board = new TestBoard(FEATURES.get(random.nextInt(FEATURES.size())));
+        TestTiming timing = TestTiming.values()[random.nextInt(TestTiming.values().length)];
+        try (TestBoard board = new TestBoard(FEATURES.get(random.nextInt(FEATURES.size())), timing)) {
+            registers(board, random);
+            board.read(TestBoard.CMDQ_CONS); // Throws if the unit's own thread has died.
+        }
+    }
+
+    private static void registers(TestBoard board, Random random) {
         for (int i = 0; i < 200; i++) {
             int offset = random.nextInt(4) == 0
-                    ? random.nextInt((int) Smmu.WINDOW) & ~7
+                    ? random.nextInt((int) board.smmu.window()) & ~7
                     : REGISTERS[random.nextInt(REGISTERS.length)];
+            if (offset >= board.smmu.window()) {
+                continue;
+            }
             // Addresses near RAM, and small sizes, meet something more often than random bits do.
             long value =
                     switch (random.nextInt(3)) {
@@ -53,7 +92,8 @@ class MalformedInputTest {
     @Property(tries = 300, shrinking = ShrinkingMode.OFF)
     void structuresCommandsAndDescriptors(@ForAll long seed) {
         Random random = new Random(seed);
-        TestBoard board = new TestBoard(FEATURES.get(random.nextInt(FEATURES.size()))).enabled();
+        TestTiming timing = random.nextBoolean() ? TestTiming.AT_ONCE : TestTiming.LATE;
+        TestBoard board = new TestBoard(FEATURES.get(random.nextInt(FEATURES.size())), timing).enabled();
         long noise = board.allocate(1 << 20);
         for (int i = 0; i < 1 << 14; i++) {
             // Tables that lead back into the noise, and into nowhere.
@@ -74,7 +114,8 @@ class MalformedInputTest {
             board.writeWords(noise + 64 * random.nextInt(64), cd);
             long opcode = random.nextInt(4) == 0
                     ? random.nextInt(256)
-                    : List.of(3, 4, 5, 6, 0x12, 0x2a, 0x30, 0x46).get(random.nextInt(8));
+                    : List.of(1, 2, 3, 4, 5, 6, 0x12, 0x2a, 0x30, 0x40, 0x41, 0x44, 0x45, 0x46)
+                            .get(random.nextInt(14));
             board.command(random.nextLong() & ~0x4ffL | opcode, random.nextLong());
             board.write(TestBoard.GERRORN, board.read(TestBoard.GERROR));
             translate(board, random);

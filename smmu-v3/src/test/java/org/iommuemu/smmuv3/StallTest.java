@@ -340,6 +340,44 @@ class StallTest {
         }
     }
 
+    // Duplicates
+
+    @Test
+    void aDuplicateHasNoEventAndIsTriedAgainWhenTheFirstIsAnswered() {
+        start(SmmuFeatures.builder().with(SmmuOption.SUPPRESSES_DUPLICATE_STALLS));
+        DmaPort[] ports = {board.port(DEVICE), board.port(DEVICE), board.port(DEVICE), board.port(DEVICE)};
+        assertEquals(Response.STALLED, ports[0].read(IOVA, new byte[4], 0, 4));
+        assertEquals(Response.STALLED, ports[1].read(IOVA + 8, new byte[4], 0, 4));
+        int first = stag();
+        assertEquals(Response.STALLED, ports[2].write(IOVA, new byte[4], 0, 4));
+        int write = stag();
+        assertEquals(Response.STALLED, ports[3].read(IOVA + 4096, new byte[4], 0, 4));
+        int page = stag();
+        assertEquals(Response.STALLED, ports[1].resume());
+        resume(DEVICE, first, false, true);
+        assertEquals(Response.ABORT, ports[0].resume());
+        assertEquals(Response.STALLED, ports[1].resume(), "tried again, and told now");
+        resume(DEVICE, stag(), false, true);
+        assertEquals(Response.ABORT, ports[1].resume());
+        resume(DEVICE, write, false, true);
+        resume(DEVICE, page, false, true);
+        assertEquals(List.of(), board.misuses);
+    }
+
+    @Test
+    void stallTermAbortsDuplicatesToo() {
+        start(SmmuFeatures.builder().with(SmmuOption.SUPPRESSES_DUPLICATE_STALLS));
+        DmaPort[] ports = {board.port(DEVICE), board.port(DEVICE)};
+        for (DmaPort port : ports) {
+            assertEquals(Response.STALLED, port.read(IOVA, new byte[4], 0, 4));
+        }
+        map();
+        board.command(0x45 | (long) DEVICE << 32, 0);
+        for (DmaPort port : ports) {
+            assertEquals(Response.ABORT, port.resume());
+        }
+    }
+
     // Early retry
 
     @Test

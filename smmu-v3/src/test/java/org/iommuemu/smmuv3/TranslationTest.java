@@ -281,6 +281,45 @@ class TranslationTest {
         arrivesAt(PAGE, IOVA, READ);
     }
 
+    @ParameterizedTest
+    @CsvSource({
+        // granule, S2TG, level, {S2SL0_2, S2SL0}, bits, S2DS
+        "KIB_4, 0, -1, 4, 52, true",
+        "KIB_4, 0, 0, 2, 49, true",
+        "KIB_16, 2, 0, 3, 52, true",
+        "KIB_64, 1, 1, 2, 52, false",
+        "KIB_4, 0, 3, 3, 21, false",
+        "KIB_4, 0, 3, 3, 16, false",
+        "KIB_64, 1, 3, 0, 17, false",
+    })
+    void stage2OfAnySizeReachesAddressesOf52Bits(Granule granule, int tg, int level, int sl0, int bits, boolean ds) {
+        on(SmmuFeatures.smmuv3_3());
+        int outputBits = ds || granule == Granule.KIB_64 ? 52 : 48;
+        TableWriter p2m = new TableWriter(
+                board.memory,
+                board.allocator,
+                new TableWriter.Geometry(granule, level, bits, outputBits),
+                new TableWriter.Options(true, ds, false, 0),
+                (input, size) -> {});
+        long last = (1L << bits) - granule.bytes();
+        long page = (1L << outputBits) - 2 * granule.bytes();
+        p2m.map(last, page, granule.bytes(), Descriptor.STAGE2_RAM & (ds ? ~(3L << Descriptor.SH_SHIFT) : -1));
+        Structure ste = new Structure(TestBoard.stage2(3, p2m))
+                .with(165, 160, 64 - bits)
+                .with(167, 166, sl0 & 3)
+                .with(173, 172, 2)
+                .with(175, 174, tg)
+                .with(178, 176, 6)
+                .with(194, 194, sl0 >> 2)
+                .with(195, 195, ds ? 1 : 0);
+        board.stream(DEVICE, ste.words());
+        arrivesAt(page + 0xabc, last + 0xabc, READ);
+        assertEquals(ds ? 2 : 3, Translation.shareability(translate(last, READ)), "STE.S2SH0 where there is no other");
+        if (bits < 52) {
+            faults(F_TRANSLATION, CLASS_IN, 1L << bits, 1L << bits, READ);
+        }
+    }
+
     // Substreams
 
     @Test
@@ -441,6 +480,62 @@ class TranslationTest {
         stage1Fault(F_TRANSLATION, IOVA, READ);
     }
 
+    @ParameterizedTest
+    @CsvSource({
+        // what stage 2 is asked for, how it fails, event
+        "CD, unmapped, 0x10",
+        "CD, beyond S2PS, 0x11",
+        "CD, not accessed, 0x12",
+        "CD, not readable, 0x13",
+        "CD, no table, 0x0b",
+        "TT, unmapped, 0x10",
+        "TT, beyond S2PS, 0x11",
+        "TT, not accessed, 0x12",
+        "TT, not readable, 0x13",
+        "TT, no table, 0x0b",
+        "IN, unmapped, 0x10",
+        "IN, beyond S2PS, 0x11",
+        "IN, not accessed, 0x12",
+        "IN, not readable, 0x13",
+        "IN, no table, 0x0b",
+    })
+    void stage2FaultsForWhateverStage1Needs(String needed, String failure, String type) {
+        TableWriter p2m = board.stage2Table();
+        TableWriter table = board.stage1Table();
+        long cdIpa = 0x10_0000_0000L;
+        long output = 0x14_0000_0000L;
+        table.map(IOVA, output, 4096, TestBoard.STAGE1_RW);
+        long cd = board.newCd(5, table.root());
+        p2m.map(cdIpa, cd, 4096, Descriptor.STAGE2_RAM);
+        for (long page = TestBoard.RAM; page < cd; page += 4096) {
+            p2m.map(page, page, 4096, Descriptor.STAGE2_RAM);
+        }
+        p2m.map(output, PAGE, 4096, Descriptor.STAGE2_RAM);
+        Structure ste = new Structure(TestBoard.nested(1, cdIpa, p2m)).with(178, 176, 2); // S2PS: 40 bits
+        board.stream(DEVICE, ste.words());
+        int faultClass = needed.equals("CD") ? CLASS_CD : needed.equals("TT") ? CLASS_TT : CLASS_IN;
+        long ipa = new long[] {cdIpa, table.root(), output}[faultClass];
+        if (!failure.equals("no table")) {
+            p2m.unmap(ipa, 4096);
+        }
+        long expected = ipa;
+        switch (failure) {
+            case "beyond S2PS" -> p2m.map(ipa, 1L << 40, 4096, Descriptor.STAGE2_RAM);
+            case "not accessed" -> p2m.map(ipa, PAGE, 4096, Descriptor.STAGE2_RAM & ~Descriptor.AF);
+            case "not readable" -> p2m.map(ipa, PAGE, 4096, Descriptor.STAGE2_RAM & ~Descriptor.S2_READ);
+            case "no table" -> {
+                board.bus.write64(p2m.root() + (ipa >>> 30) * 8, 0x1000 | 3);
+                expected = 0x1000 + (ipa >>> 21 & 0x1ff) * 8; // FetchAddr instead of the IPA
+            }
+            default -> {}
+        }
+        faults(Integer.decode(type), faultClass, expected, IOVA, READ);
+        // STE.S2R silences Translation-related faults only.
+        board.stream(DEVICE, ste.without(186).words());
+        assertFalse(Translation.translated(translate(IOVA, READ)));
+        assertEquals(failure.equals("no table") ? 1 : 0, board.events().size());
+    }
+
     // VMSAv8-32
 
     @Test
@@ -473,6 +568,28 @@ class TranslationTest {
         attach(cd(table).without(41).with(5, 0, 0).with(34, 32, 0));
         arrivesAt(0xff_1234_5000L, 0x3000_0000L, READ);
         stage1Fault(F_ADDR_SIZE, 0x3000_1000L, READ);
+    }
+
+    @Test
+    void narrowOutputsLoseWhatTheBusDoesNotHaveInTheLastStage() {
+        on(SmmuFeatures.aem().toBuilder().oas(36).build());
+        TableWriter table = table(Granule.KIB_4, 32, false);
+        table.map(0x3000_0000L, 0xff_1234_5000L, 4096, TestBoard.STAGE1_RW);
+        table.map(0x3000_1000L, 1L << 40, 4096, TestBoard.STAGE1_RW);
+        Structure cd = cd(table).without(41).with(5, 0, 0);
+        attach(cd);
+        arrivesAt(0xf_1234_5000L, 0x3000_0000L, READ);
+        stage1Fault(F_ADDR_SIZE, 0x3000_1000L, READ);
+        // An IPA loses nothing; what stage 2 makes of it does.
+        TableWriter p2m = board.stage2Table();
+        p2m.map(TestBoard.RAM, TestBoard.RAM, TestBoard.RAM_SIZE, Descriptor.STAGE2_RAM);
+        p2m.map(0xff_1234_5000L, 0xfe_7654_3000L, 4096, Descriptor.STAGE2_RAM);
+        long address = board.allocate(64);
+        board.writeWords(address, cd.words());
+        Structure ste =
+                new Structure(TestBoard.nested(2, address, p2m)).without(179).with(165, 160, 8);
+        board.stream(DEVICE, ste.words());
+        arrivesAt(0xe_7654_3000L, 0x3000_0000L, READ);
     }
 
     @Test

@@ -11,6 +11,8 @@ import java.nio.file.Path;
 import java.util.ArrayList;
 import java.util.LinkedHashSet;
 import java.util.List;
+import java.util.Locale;
+import java.util.Optional;
 import java.util.OptionalInt;
 import java.util.Set;
 import java.util.concurrent.Callable;
@@ -25,8 +27,10 @@ import org.iommuemu.probe.boot.IommuOptions;
 import org.iommuemu.probe.devicetree.DeviceTree;
 import org.iommuemu.probe.devicetree.DeviceTreeException;
 import org.iommuemu.probe.devicetree.DeviceTreeNode;
+import org.iommuemu.probe.driver.grantdma.GrantDmaDriver;
 import org.iommuemu.probe.driver.ipmmu.IpmmuDriver;
 import org.iommuemu.probe.driver.smmuv3.Smmuv3Driver;
+import org.iommuemu.probe.iommu.Iommus;
 import org.iommuemu.probe.iommu.Log;
 import picocli.CommandLine.Command;
 import picocli.CommandLine.Help.Ansi;
@@ -74,7 +78,10 @@ final class BootCommand implements Callable<Integer> {
             description = "The driver of this node answers so at every probe, or at its N-th only. Repeatable.")
     private List<String> failures = List.of();
 
-    @Option(names = "--without-driver", paramLabel = "smmuv3|ipmmu", description = "Leaves a driver out. Repeatable.")
+    @Option(
+            names = "--without-driver",
+            paramLabel = "smmuv3|ipmmu|grant-dma",
+            description = "Leaves a driver out. Repeatable.")
     private List<String> withoutDrivers = List.of();
 
     @Option(
@@ -102,6 +109,22 @@ final class BootCommand implements Callable<Integer> {
             description = "Value of Renesas' product register, 0x4f10 for instance: product in bits 14:8, cut in 7:0.")
     private Integer product;
 
+    @Option(
+            names = "--dispatch",
+            paramLabel = "uniform|mixed",
+            description = "How operations find their IOMMU; otherwise uniform where there is one kind.")
+    private String dispatch;
+
+    @Option(
+            names = "--do",
+            paramLabel = "OPERATION",
+            description = {
+                "After the boot, an operation of a toolstack, 'assign dom1 /soc/dma@1000' for instance. Repeatable. "
+                        + "One of:",
+                BootOptions.OPERATIONS
+            })
+    private List<String> operations = List.of();
+
     @Option(names = "--json", description = "Prints one JSON object instead of the log and the tables.")
     private boolean json;
 
@@ -120,9 +143,14 @@ final class BootCommand implements Callable<Integer> {
     public Integer call() {
         Set<String> without = new LinkedHashSet<>(withoutDrivers);
         for (String driver : without) {
-            if (!Set.of(Smmuv3Driver.NAME, IpmmuDriver.NAME).contains(driver)) {
-                return badInput("--without-driver " + driver + ": there is no such driver, only smmuv3 and ipmmu");
+            if (!Set.of(Smmuv3Driver.NAME, IpmmuDriver.NAME, GrantDmaDriver.NAME)
+                    .contains(driver)) {
+                return badInput(
+                        "--without-driver " + driver + ": there is no such driver, only smmuv3, ipmmu and grant-dma");
             }
+        }
+        if (dispatch != null && !dispatch.equals("uniform") && !dispatch.equals("mixed")) {
+            return badInput("--dispatch " + dispatch + ": it is uniform or mixed");
         }
         try {
             boolean linuxIpmmu = false;
@@ -149,6 +177,9 @@ final class BootCommand implements Callable<Integer> {
                             product == null ? OptionalInt.empty() : OptionalInt.of(product),
                             linuxIpmmu,
                             Set.copyOf(ipmmuOptions),
+                            Optional.ofNullable(dispatch)
+                                    .map(mode -> Iommus.Mode.valueOf(mode.toUpperCase(Locale.ROOT))),
+                            operations,
                             driversInC),
                     log);
             if (json) {

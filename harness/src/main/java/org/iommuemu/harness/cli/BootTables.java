@@ -35,7 +35,10 @@ final class BootTables {
                         iommu.base() == null ? "-" : iommu.base(),
                         iommu.answers().isEmpty() ? "not asked" : answers(iommu.answers())));
             }
-            table(rows, report.iommus().stream().map(BootReport.Iommu::up).toList());
+            new TextTable(out, ansi)
+                    .print(
+                            rows,
+                            report.iommus().stream().map(BootReport.Iommu::up).toList());
         }
         if (!report.masters().isEmpty()) {
             List<List<String>> rows = new ArrayList<>();
@@ -49,12 +52,56 @@ final class BootTables {
                         master.dma(),
                         master.fault() == null ? "none" : master.fault()));
             }
-            table(
-                    rows,
-                    report.masters().stream().map(BootReport.MasterResult::ok).toList());
+            new TextTable(out, ansi)
+                    .print(
+                            rows,
+                            report.masters().stream()
+                                    .map(BootReport.MasterResult::ok)
+                                    .toList());
+        }
+        if (report.unmap() != null) {
+            print(report.unmap());
+        }
+        if (!report.operations().isEmpty()) {
+            List<List<String>> rows = new ArrayList<>();
+            rows.add(List.of("operation", "answer", ""));
+            for (BootReport.Operation operation : report.operations()) {
+                rows.add(List.of(
+                        operation.operation(),
+                        operation.answer(),
+                        operation.detail() == null ? "" : operation.detail()));
+            }
+            new TextTable(out, ansi)
+                    .print(
+                            rows,
+                            report.operations().stream()
+                                    .map(operation -> operation.answer().equals("OK"))
+                                    .toList());
         }
         out.println();
         out.println(verdict(report));
+    }
+
+    /** What became of accesses to a page that was unmapped under use, one row for each way that they go. */
+    private void print(BootReport.Unmap unmap) {
+        out.println();
+        out.println(
+                "d%d, page %s unmapped; stage 2 table at %s".formatted(unmap.domain(), unmap.page(), unmap.table()));
+        List<List<String>> rows = new ArrayList<>();
+        rows.add(List.of("master", "IOMMU", "kind", "ID", "before", "after"));
+        for (BootReport.Path path : unmap.paths()) {
+            rows.add(List.of(
+                    path.master(),
+                    path.iommu(),
+                    path.kind(),
+                    "0x%x".formatted(path.id()),
+                    path.before(),
+                    path.after() == null ? "REACHED" : path.after()));
+        }
+        new TextTable(out, ansi)
+                .print(
+                        rows,
+                        unmap.paths().stream().map(path -> path.after() != null).toList());
     }
 
     private String verdict(BootReport report) {
@@ -76,7 +123,8 @@ final class BootTables {
         long deferred =
                 report.iommus().stream().filter(i -> i.answers().size() > 1).count();
         long ok = report.masters().stream().filter(BootReport.MasterResult::ok).count();
-        boolean allOk = ok == report.masters().size();
+        boolean allOk = ok == report.masters().size()
+                && (report.unmap() == null || report.unmap().ok());
         return ConsoleLog.styled(
                 ansi,
                 allOk ? "green,bold" : "yellow,bold",
@@ -106,28 +154,5 @@ final class BootTables {
     private static String ids(List<Long> ids) {
         List<String> shown = ids.stream().limit(MOST_IDS).map("0x%x"::formatted).toList();
         return String.join(" ", shown) + (ids.size() > MOST_IDS ? " ... (" + ids.size() + ")" : "");
-    }
-
-    private void table(List<List<String>> rows, List<Boolean> good) {
-        int columns = rows.get(0).size();
-        int[] width = new int[columns];
-        for (List<String> row : rows) {
-            for (int i = 0; i < columns; i++) {
-                width[i] = Math.max(width[i], row.get(i).length());
-            }
-        }
-        out.println();
-        for (int r = 0; r < rows.size(); r++) {
-            StringBuilder line = new StringBuilder();
-            for (int i = 0; i < columns; i++) {
-                String cell = rows.get(r).get(i);
-                line.append(cell);
-                if (i < columns - 1) {
-                    line.append(" ".repeat(width[i] - cell.length() + 2));
-                }
-            }
-            out.println(ConsoleLog.styled(
-                    ansi, r == 0 ? "bold,underline" : good.get(r - 1) ? null : "red", line.toString()));
-        }
     }
 }

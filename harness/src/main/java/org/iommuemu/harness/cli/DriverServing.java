@@ -4,9 +4,7 @@ import java.io.IOException;
 import java.io.PrintWriter;
 import java.nio.file.Path;
 import java.time.Duration;
-import java.util.List;
 import java.util.OptionalInt;
-import java.util.Set;
 import org.iommuemu.harness.Board;
 import org.iommuemu.harness.BootOptions;
 import org.iommuemu.harness.BootReport;
@@ -77,10 +75,7 @@ final class DriverServing {
         if (program.isDriver()) {
             DriverInC driver =
                     new DriverInC(null, (platform, ram) -> program.attach(platform, ram, Duration.ofSeconds(timeout)));
-            BootReport report = BootRun.run(
-                    tree,
-                    new BootOptions("", List.of(), Set.of(), OptionalInt.empty(), false, Set.of(), List.of(driver)),
-                    log);
+            BootReport report = BootRun.run(tree, BootOptions.DEFAULT.with(driver), log);
             new BootTables(out, Ansi.AUTO).print(report);
             return report.panic() == null ? 0 : 1;
         }

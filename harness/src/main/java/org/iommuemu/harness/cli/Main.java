@@ -8,12 +8,21 @@ import picocli.CommandLine.Command;
 @Command(
         name = "iommu-emu",
         description = "Emulates IOMMUs at the level of their registers.",
-        subcommands = {BootCommand.class, AttachCommand.class, ServeCommand.class, CommandLine.HelpCommand.class},
+        subcommands = {
+            BootCommand.class,
+            GroupsCommand.class,
+            AttachCommand.class,
+            ServeCommand.class,
+            QtestSystemCommand.class,
+            CommandLine.HelpCommand.class
+        },
         mixinStandardHelpOptions = true,
-        version = "iommu-emu 0.1.0-SNAPSHOT",
+        version = Main.VERSION,
         synopsisSubcommandLabel = "COMMAND",
         footer = {"", "./iommu-emu bench measures; see ./iommu-emu bench --help."})
 public final class Main {
+    static final String VERSION = "iommu-emu 0.1.0-SNAPSHOT";
+
     /** Bad input or usage. */
     static final int BAD_INPUT = 2;
 
@@ -30,6 +39,16 @@ public final class Main {
     static CommandLine commandLine() {
         CommandLine commandLine = new CommandLine(new Main());
         commandLine.setExpandAtFiles(false);
+        // A single dash may precede a word: -machine is not -m achine.
+        commandLine.setPosixClusteredShortOptionsAllowed(false);
+        CommandLine.IParameterExceptionHandler standard = commandLine.getParameterExceptionHandler();
+        commandLine.setParameterExceptionHandler((e, args) -> {
+            if (!e.getCommandLine().getCommandName().equals(QtestSystemCommand.NAME)) {
+                return standard.handleParseException(e, args);
+            }
+            e.getCommandLine().getErr().println(QtestSystemCommand.NAME + ": " + e.getMessage());
+            return QtestSystemCommand.BAD_INPUT;
+        });
         commandLine.setExecutionExceptionHandler((e, command, result) -> {
             PrintWriter err = command.getErr();
             err.println("iommu-emu: internal error, please report it: " + e);

@@ -11,6 +11,7 @@ import java.io.PrintWriter;
 import java.io.StringWriter;
 import java.nio.file.Files;
 import java.nio.file.Path;
+import java.util.ArrayList;
 import java.util.Arrays;
 import java.util.List;
 import java.util.stream.Stream;
@@ -23,6 +24,7 @@ import picocli.CommandLine;
 /** The command as a person or a script uses it: arguments in, status, stdout and stderr out. */
 class BootCommandTest {
     private static final String GEN3 = Path.of("..", "boards", "rcar-gen3.dtb").toString();
+    private static final String MIXED = Path.of("..", "boards", "mixed.dtb").toString();
     private static final String SMMU =
             Path.of("..", "boards", "smmuv3-pcie.dtb").toString();
 
@@ -58,7 +60,18 @@ class BootCommandTest {
     void jsonHasTheFieldsThatAreDocumentedAndNothingElseIsOnStdout() throws IOException {
         JsonNode report = json(0, GEN3);
         assertEquals(
-                List.of("board", "cmdline", "rc", "panic", "ioVirtualisation", "rounds", "iommus", "masters"),
+                List.of(
+                        "board",
+                        "cmdline",
+                        "rc",
+                        "panic",
+                        "ioVirtualisation",
+                        "rounds",
+                        "iommus",
+                        "masters",
+                        "dispatch",
+                        "unmap",
+                        "operations"),
                 names(report));
         assertEquals(
                 List.of("path", "compatible", "kind", "base", "answers"),
@@ -152,6 +165,90 @@ class BootCommandTest {
     }
 
     @Test
+    void threeKindsOfIommuShareOneP2mAndEachSeesAnUnmap() throws IOException {
+        JsonNode report = json(0, MIXED);
+        assertEquals("mixed", report.get("dispatch").textValue());
+        List<String> kinds = new ArrayList<>();
+        report.get("iommus").forEach(iommu -> {
+            kinds.add(iommu.get("kind").textValue());
+            assertEquals(
+                    "OK",
+                    iommu.get("answers").get(iommu.get("answers").size() - 1).textValue());
+        });
+        assertTrue(kinds.containsAll(List.of("smmuv3", "ipmmu-root", "ipmmu-cache", "grant-dma")), kinds::toString);
+        JsonNode unmap = report.get("unmap");
+        assertEquals(List.of("domain", "page", "table", "paths"), names(unmap));
+        assertEquals(
+                List.of("master", "iommu", "kind", "id", "before", "after"),
+                names(unmap.get("paths").get(0)));
+        List<String> seen = new ArrayList<>();
+        unmap.get("paths").forEach(path -> {
+            assertEquals("ok", path.get("before").textValue());
+            seen.add(path.get("kind").textValue() + " " + path.get("after").textValue());
+        });
+        assertTrue(
+                seen.containsAll(List.of("smmuv3 F_TRANSLATION", "ipmmu-cache TF", "grant-dma BAD_FRAME")),
+                seen::toString);
+    }
+
+    @Test
+    void oneKindOfIommuIsUniformAndNothingIsUnmapped() throws IOException {
+        JsonNode report = json(0, GEN3);
+        assertEquals("uniform", report.get("dispatch").textValue());
+        assertTrue(report.get("unmap").isNull());
+        assertTrue(report.get("operations").isEmpty());
+        assertTrue(json(0, GEN3, "iommu=0").get("dispatch").isNull());
+    }
+
+    @Test
+    void aSecondKindIsRefusedWhereUniformDispatchIsAskedFor() {
+        assertEquals(0, run(MIXED, "--dispatch", "uniform"));
+        assertTrue(out.toString().contains("cannot set IOMMU ops, already set to a different value"), out::toString);
+        assertTrue(lastLine().endsWith("2 of 6 masters' DMA ok"), out::toString);
+    }
+
+    @Test
+    void operationsOfAToolstackAnswerOneAfterTheOther() throws IOException {
+        String ethernet = "/soc/ethernet@e6800000";
+        JsonNode operations = json(
+                        0,
+                        MIXED,
+                        "--do=create dom1",
+                        "--do=assign dom1 " + ethernet,
+                        "--do=deassign d0 " + ethernet,
+                        "--do=test-assign " + ethernet,
+                        "--do=assign dom1 " + ethernet,
+                        "--do=dma " + ethernet + " 0x40000000",
+                        "--do=unmap dom1 0x40000000",
+                        "--do=dma " + ethernet + " 0x40000000",
+                        "--do=assign dom1 0000:00:00.0",
+                        "--do=assign dom1 0000:07:00.0",
+                        "--do=assign dom2 " + ethernet,
+                        "--do=reassign dom0 dom1 /virtio@2000000",
+                        "--do=suspend",
+                        "--do=resume",
+                        "--do=create dom1",
+                        "--do=destroy dom1",
+                        "--do=free-tables 1",
+                        "--do=free-tables")
+                .get("operations");
+        List<String> answers = new ArrayList<>();
+        operations.forEach(operation -> answers.add(operation.get("answer").textValue()));
+        assertEquals(List.of("operation", "answer", "detail"), names(operations.get(0)));
+        assertEquals(
+                "OK EBUSY OK OK OK OK OK EFAULT OK ENODEV ESRCH OK OK OK EEXIST OK OK OK", String.join(" ", answers));
+        assertEquals("TF", operations.get(7).get("detail").textValue());
+        assertEquals("0 left", operations.get(17).get("detail").textValue());
+    }
+
+    @Test
+    void withoutIoVirtualisationAToolstackIsAnsweredEnosys() throws IOException {
+        JsonNode operations =
+                json(0, MIXED, "iommu=0", "--do=assign dom0 /nowhere").get("operations");
+        assertEquals("ENOSYS", operations.get(0).get("answer").textValue());
+    }
+
+    @Test
     void aMissingFileIsStatus2() {
         assertEquals(2, run("nowhere.dtb"));
         assertOneErrorLine("nowhere.dtb", "no such file");
@@ -186,6 +283,12 @@ class BootCommandTest {
                 "--driver=smmuv3=linux",
                 "--ipmmu-option=FROB",
                 "--frob",
+                "--dispatch=both",
+                "--do=frob dom1",
+                "--do=assign dom1",
+                "--do=assign one /soc",
+                "--do=dma /soc x",
+                "--do=free-tables -1",
                 "--without-driver"
             })
     void badOptionsAreStatus2AndNameTheOption(String option) {

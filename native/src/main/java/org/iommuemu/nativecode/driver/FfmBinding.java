@@ -6,11 +6,14 @@ import java.lang.invoke.MethodType;
 import java.lang.reflect.Array;
 import java.lang.reflect.InvocationTargetException;
 import java.lang.reflect.Method;
+import java.nio.Buffer;
 import java.nio.ByteBuffer;
 import java.nio.ByteOrder;
 import java.nio.file.Path;
 import java.util.ArrayList;
+import java.util.Arrays;
 import java.util.List;
+import java.util.Locale;
 import java.util.Optional;
 
 /**
@@ -70,7 +73,7 @@ final class FfmBinding implements Binding {
     }
 
     private Object layout(Class<?> primitive) {
-        String name = "JAVA_" + primitive.getName().toUpperCase(java.util.Locale.ROOT);
+        String name = "JAVA_" + primitive.getName().toUpperCase(Locale.ROOT);
         try {
             return type("ValueLayout").getField(name).get(null);
         } catch (ReflectiveOperationException e) {
@@ -167,7 +170,7 @@ final class FfmBinding implements Binding {
 
     @Override
     public long address(ByteBuffer direct) {
-        return address(call(segmentClass, "ofBuffer", null, java.nio.Buffer.class, direct));
+        return address(call(segmentClass, "ofBuffer", null, Buffer.class, direct));
     }
 
     @Override
@@ -208,7 +211,7 @@ final class FfmBinding implements Binding {
     }
 
     private Object stub(HostFunctions host, String name, Object arena) {
-        Method method = java.util.Arrays.stream(HostFunctions.class.getDeclaredMethods())
+        Method method = Arrays.stream(HostFunctions.class.getDeclaredMethods())
                 .filter(m -> m.getName().equals(name))
                 .findFirst()
                 .orElseThrow();

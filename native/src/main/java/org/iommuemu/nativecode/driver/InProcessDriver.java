@@ -4,14 +4,20 @@ import java.nio.ByteBuffer;
 import java.nio.ByteOrder;
 import java.nio.file.Path;
 import java.util.ArrayList;
+import java.util.Arrays;
+import java.util.Collections;
 import java.util.EnumMap;
 import java.util.HashMap;
 import java.util.List;
 import java.util.Map;
+import java.util.function.Predicate;
 
 /** A driver library that is loaded into this process. */
 final class InProcessDriver implements DriverCalls {
     private static final String ENTRY = "iommu_emu_driver";
+
+    /** Those that still run in C and use what is theirs. */
+    private static final List<InProcessDriver> ABANDONED = Collections.synchronizedList(new ArrayList<>());
 
     private final Binding binding;
     private final String name;
@@ -22,6 +28,7 @@ final class InProcessDriver implements DriverCalls {
     /** What C has pointers to stays reachable here. */
     private ByteBuffer board;
 
+    private SharedRam ram;
     private Binding.Upcalls upcalls;
     private ByteBuffer host;
     private final ByteBuffer out = ByteBuffer.allocateDirect(8).order(ByteOrder.nativeOrder());
@@ -81,8 +88,8 @@ final class InProcessDriver implements DriverCalls {
     }
 
     /** The operations that a driver must have and has not. */
-    static List<Operation> missing(java.util.function.Predicate<Operation> has, boolean sharesTables) {
-        return java.util.Arrays.stream(Operation.values())
+    static List<Operation> missing(Predicate<Operation> has, boolean sharesTables) {
+        return Arrays.stream(Operation.values())
                 .filter(o -> !has.test(o) && (o.required || !sharesTables && o != Operation.CLOSE))
                 .toList();
     }
@@ -96,7 +103,8 @@ final class InProcessDriver implements DriverCalls {
     }
 
     /** Makes the host that {@link Operation#OPEN} hands over. */
-    void connect(DriverHost functions, BoardImage image, SharedRam ram) {
+    void connect(DriverHost functions, BoardImage image, SharedRam shared) {
+        ram = shared;
         board = ByteBuffer.allocateDirect(image.size());
         long boardAddress = binding.address(board);
         image.copyTo(board, boardAddress, ram.pointers());
@@ -185,12 +193,10 @@ final class InProcessDriver implements DriverCalls {
 
     @Override
     public String abandon() {
-        // Its thread may still run in C, and use all this.
         ABANDONED.add(this);
+        ram.keep();
         return "it is in this process, where it cannot be ended: its thread stays";
     }
-
-    private static final List<InProcessDriver> ABANDONED = java.util.Collections.synchronizedList(new ArrayList<>());
 
     @Override
     public void end() {}

@@ -13,11 +13,15 @@ import java.nio.ByteOrder;
 import java.nio.file.Path;
 import java.util.List;
 import java.util.Map;
+import java.util.concurrent.ConcurrentHashMap;
 
 /** Over JNA: callbacks are interfaces, a function at an address is called through libffi with boxed arguments. */
 final class JnaBinding implements Binding {
     /** dlopen's RTLD_NOW, and not JNA's RTLD_GLOBAL: two drivers may have functions of the same name. */
     private static final Map<String, Object> OPTIONS = Map.of(Library.OPTION_OPEN_FLAGS, 2);
+
+    /** JNA unloads a library that nobody refers to. */
+    private static final Map<Path, NativeLibrary> LOADED = new ConcurrentHashMap<>();
 
     /** A thread that the driver made is attached once, as a daemon, and not with every call. */
     private static final CallbackThreadInitializer ATTACH_ONCE =
@@ -81,8 +85,9 @@ final class JnaBinding implements Binding {
 
     @Override
     public long symbol(Path library, String name) {
-        return Pointer.nativeValue(
-                NativeLibrary.getInstance(library.toString(), OPTIONS).getGlobalVariableAddress(name));
+        NativeLibrary loaded =
+                LOADED.computeIfAbsent(library, path -> NativeLibrary.getInstance(path.toString(), OPTIONS));
+        return Pointer.nativeValue(loaded.getGlobalVariableAddress(name));
     }
 
     @Override

@@ -10,6 +10,8 @@ import java.nio.ByteOrder;
 import java.nio.file.Path;
 import java.util.Arrays;
 import java.util.List;
+import java.util.Map;
+import java.util.concurrent.ConcurrentHashMap;
 import jnr.ffi.Pointer;
 import jnr.ffi.Runtime;
 import jnr.ffi.annotations.Delegate;
@@ -21,6 +23,9 @@ import jnr.ffi.types.u_int64_t;
  * itself binds functions by name only.
  */
 final class JnrBinding implements Binding {
+    /** jffi unloads a library that nobody refers to. */
+    private static final Map<Path, com.kenai.jffi.Library> LOADED = new ConcurrentHashMap<>();
+
     /** See {@link HostFunctions}; public, as the classes that call them are another loader's. */
     public interface Read8 {
         /** {@code read8}. */
@@ -128,6 +133,7 @@ final class JnrBinding implements Binding {
         if (loaded == null) {
             throw new UnsatisfiedLinkError(com.kenai.jffi.Library.getLastError());
         }
+        LOADED.put(library, loaded);
         return loaded.getSymbolAddress(name);
     }
 

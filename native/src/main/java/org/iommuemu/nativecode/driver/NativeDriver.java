@@ -216,6 +216,12 @@ public final class NativeDriver implements IommuDriver, IommuOps, OwnTables, Aut
         }
     }
 
+    /** The ABI has no such operation: the system must not go to sleep. */
+    @Override
+    public Errno suspend() {
+        return Errno.EOPNOTSUPP;
+    }
+
     @Override
     public void teardown(Domain domain) {
         Long number = domains.remove(domain);
@@ -239,11 +245,6 @@ public final class NativeDriver implements IommuDriver, IommuOps, OwnTables, Aut
         if (rc != Errno.OK && lost == null) {
             log.error(name(), "%s answers %s".formatted(operation, rc));
         }
-    }
-
-    /** What the driver did last, for who wants to know. */
-    public String lastSteps() {
-        return host.lastSteps();
     }
 
     /** Closes the driver: its units stay as they are, its interrupts and RAM are given back. */

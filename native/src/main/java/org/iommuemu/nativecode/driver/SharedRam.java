@@ -55,6 +55,7 @@ public final class SharedRam implements AutoCloseable {
     private final List<Bank> banks;
     private final long length;
     private long mapping;
+    private boolean kept;
 
     private SharedRam(Path file, List<Bank> banks, long length) {
         this.file = file;
@@ -142,10 +143,15 @@ public final class SharedRam implements AutoCloseable {
         return banks.stream().mapToLong(bank -> mapping + bank.offset).toArray();
     }
 
+    /** A driver in this process was given up and may go on using RAM: its mapping stays. */
+    synchronized void keep() {
+        kept = true;
+    }
+
     /** The emulator's own mapping stays; that of drivers in this process goes, and so does the file. */
     @Override
     public synchronized void close() {
-        if (mapping != 0) {
+        if (mapping != 0 && !kept) {
             Posix.munmap(mapping, length);
             mapping = 0;
         }

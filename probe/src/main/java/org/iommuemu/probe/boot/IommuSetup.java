@@ -98,6 +98,7 @@ public final class IommuSetup {
      */
     public Outcome run(IommuOptions options) {
         options.unknown().forEach(word -> log.warning(SUBSYSTEM, "unknown word in iommu=: \"" + word + '"'));
+        platform.setSharePt(options.sharePt());
         rc = options.enable() ? hardwareSetup() : Errno.ENODEV;
         enabled = options.enable() && rc == Errno.OK;
         if (options.force() && !enabled) {

@@ -9,6 +9,7 @@ import java.util.List;
 import java.util.Map;
 import java.util.Objects;
 import java.util.Optional;
+import java.util.function.BiFunction;
 
 /**
  * One node of a {@link DeviceTree}. Two nodes are equal only if they are the same one. A method that reads a property
@@ -203,6 +204,34 @@ public final class DeviceTreeNode {
             entries.add(new IommuMapEntry(row[0], map.phandle(entries.size() * 4 + 1), row[2], row[3]));
         }
         return Collections.unmodifiableList(entries);
+    }
+
+    /**
+     * Returns the entries of {@code iommu-addresses} (the reserved-memory binding), each a device's phandle and a range of
+     * addresses as that device uses them, in the cells of its bus; none without the property.
+     *
+     * @param <T> what an entry becomes
+     */
+    public <T> List<T> iommuAddresses(BiFunction<DeviceTreeNode, AddressRange, T> entry) {
+        Property property = properties.get("iommu-addresses");
+        List<T> entries = new ArrayList<>();
+        for (int at = 0; property != null && at < property.cells(); ) {
+            DeviceTreeNode device = property.phandle(at);
+            DeviceTreeNode bus = device.parent == null ? device : device.parent;
+            int size = at + 1 + bus.addressCells();
+            int end = size + bus.sizeCells();
+            if (end > property.cells()) {
+                throw property.error("ends in cell %d, in the middle of an entry", property.cells());
+            }
+            long base = property.number(at + 1, size - at - 1);
+            long bytes = property.number(size, end - size);
+            if (AddressRange.wraps(base, bytes)) {
+                throw property.error("0x%x bytes at 0x%x go past 64 bits", bytes, base);
+            }
+            entries.add(entry.apply(device, new AddressRange(base, bytes)));
+            at = end;
+        }
+        return entries;
     }
 
     /**

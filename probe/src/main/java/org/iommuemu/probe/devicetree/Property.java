@@ -164,7 +164,8 @@ public final class Property {
         return rows;
     }
 
-    private long number(int first, int width) {
+    /** The number in {@code width} cells from {@code first} on. */
+    long number(int first, int width) {
         long number = 0;
         for (int i = first; i < first + width; i++) {
             if (number >>> Integer.SIZE != 0) {

@@ -1,18 +1,34 @@
 package org.iommuemu.probe.iommu;
 
 import java.util.Optional;
+import java.util.OptionalInt;
 import org.iommuemu.probe.devicetree.DeviceTreeNode;
 
 /** A DMA master as the framework knows it. */
 public final class Device {
+    private static final int NONE = -1;
+
     private final DeviceTreeNode node;
+    private final String name;
     private Fwspec fwspec;
+    private IommuOps ops;
     private boolean isProtected;
+    private int group = NONE;
     private Domain domain;
 
     /** A device that nobody knows yet. */
     public Device(DeviceTreeNode node) {
+        this(node, node.path());
+    }
+
+    /**
+     * A device that nobody knows yet, one of several of its node.
+     *
+     * @param name for messages: the PCI address of a function
+     */
+    public Device(DeviceTreeNode node, String name) {
         this.node = node;
+        this.name = name;
     }
 
     /** Its node; the host bridge's for functions behind a PCIe host bridge. */
@@ -42,6 +58,15 @@ public final class Device {
         fwspec = null;
     }
 
+    /** The operations of the IOMMU in front of it; null if there is none. */
+    IommuOps ops() {
+        return ops;
+    }
+
+    void setOps(IommuOps operations) {
+        ops = operations;
+    }
+
     /** Whether an IOMMU stands in front of it. */
     public boolean isProtected() {
         return isProtected;
@@ -50,6 +75,19 @@ public final class Device {
     /** Called by the driver of the IOMMU. */
     public void setProtected(boolean on) {
         isProtected = on;
+    }
+
+    /** The number of its IOMMU group, which it has as long as an IOMMU stands in front of it. */
+    public OptionalInt group() {
+        return group == NONE ? OptionalInt.empty() : OptionalInt.of(group);
+    }
+
+    void setGroup(int number) {
+        group = number;
+    }
+
+    void leaveGroup() {
+        group = NONE;
     }
 
     /** The domain that owns it. */
@@ -63,6 +101,6 @@ public final class Device {
 
     @Override
     public String toString() {
-        return node.path();
+        return name;
     }
 }

@@ -1,20 +1,38 @@
 package org.iommuemu.probe.iommu;
 
 import java.util.ArrayList;
-import java.util.LinkedHashSet;
+import java.util.Arrays;
 import java.util.List;
-import java.util.Set;
 import org.iommuemu.mmio.PhysicalMemory;
+import org.iommuemu.pagetables.MappingException;
 import org.iommuemu.pagetables.PageAllocator;
 
-/** A domain: a guest with its own physical address space, and the devices that it owns. */
+/**
+ * A domain: a guest with its own physical address space, and the devices that it owns. It has one P2M, and knows the
+ * kinds of IOMMU that stand in front of its devices: all of them walk that table, and each hears of a change once.
+ */
 public final class Domain {
+    private static final IommuOps[] NONE = {};
+
     private final int id;
     private final P2m p2m;
     private final P2m ioP2m;
     private final List<Device> devices = new ArrayList<>();
-    /** The kinds of IOMMU that stand in front of its devices: who must hear of changes. */
-    private final Set<IommuOps> iommus = new LinkedHashSet<>();
+
+    /** The kinds of IOMMU whose units cannot walk the P2M. */
+    private final List<IommuOps> refused = new ArrayList<>();
+
+    // Changes of the table and of the devices have the domain's lock: an IOMMU either hears of a change, or walks a
+    // table
+    // that was changed before.
+
+    /** The kinds of IOMMU in front of the devices. */
+    private IommuOps[] used = NONE;
+
+    /** Null until there is a device. */
+    private Dispatch dispatch;
+
+    private boolean dying;
 
     /**
      * A domain without RAM and devices.
@@ -25,11 +43,11 @@ public final class Domain {
     public Domain(int id, PhysicalMemory memory, PageAllocator allocator, int ipaBits, boolean shared) {
         this.id = id;
         if (shared) {
-            p2m = new P2m(memory, allocator, ipaBits, this::flush);
+            p2m = new P2m(memory, allocator, ipaBits, this::iotlbFlush);
             ioP2m = p2m;
         } else {
             p2m = new P2m(memory, allocator, ipaBits, (address, size) -> {});
-            ioP2m = new P2m(memory, allocator, ipaBits, this::flush);
+            ioP2m = new P2m(memory, allocator, ipaBits, this::iotlbFlush);
         }
     }
 
@@ -43,16 +61,32 @@ public final class Domain {
         return ioP2m;
     }
 
-    /** Gives it RAM. */
-    public void mapRam(long guestPhysical, long machine, long size) {
+    /**
+     * Gives it RAM.
+     *
+     * @throws MappingException if it cannot be mapped, for the CPU or an IOMMU; then it is mapped for none
+     */
+    public synchronized void mapRam(long guestPhysical, long machine, long size) {
         p2m.mapRam(guestPhysical, machine, size);
-        if (ioP2m != p2m) {
-            ioP2m.mapRam(guestPhysical, machine, size);
+        boolean copied = ioP2m == p2m;
+        try {
+            if (ioP2m != p2m) {
+                ioP2m.mapRam(guestPhysical, machine, size);
+                copied = true;
+            }
+            PatchedCalls.mapPages(this, guestPhysical, machine, size);
+        } catch (MappingException e) {
+            if (copied && ioP2m != p2m) {
+                ioP2m.unmap(guestPhysical, size);
+            }
+            p2m.unmap(guestPhysical, size);
+            throw e;
         }
     }
 
     /** Takes RAM away; when it returns, neither the CPU nor a device can reach it any more. */
-    public void unmap(long guestPhysical, long size) {
+    public synchronized void unmap(long guestPhysical, long size) {
+        PatchedCalls.unmapPages(this, guestPhysical, size);
         p2m.unmap(guestPhysical, size);
         if (ioP2m != p2m) {
             ioP2m.unmap(guestPhysical, size);
@@ -64,33 +98,101 @@ public final class Domain {
         return p2m.resolve(guestPhysical);
     }
 
+    /** Tells what is mapped, in runs that are as long as possible; for an IOMMU with a table of its own. */
+    public void forEachRun(P2m.Run action) {
+        p2m.forEachRun(action);
+    }
+
+    /**
+     * Invalidates a range in every IOMMU that its devices use, once (Xen iommu_iotlb_flush). Called where the table has
+     * changed, with the domain's lock.
+     */
+    public void iotlbFlush(long address, long size) {
+        PatchedCalls.iotlbFlush(this, address, size);
+    }
+
     /** The devices that it owns. */
-    public List<Device> devices() {
+    public synchronized List<Device> devices() {
         return List.copyOf(devices);
     }
 
-    void attached(Device device, IommuOps ops) {
-        devices.add(device);
-        iommus.add(ops);
-        device.setDomain(this);
+    /** The kinds of IOMMU that its devices use, in the order in which they came. */
+    public synchronized List<IommuOps> iommus() {
+        return List.of(used);
     }
 
-    void detached(Device device) {
-        devices.remove(device);
-        device.setDomain(null);
+    Dispatch dispatch() {
+        return dispatch;
     }
 
-    void destroy() {
-        iommus.forEach(ops -> ops.teardown(this));
-        iommus.clear();
+    IommuOps[] used() {
+        return used;
+    }
+
+    /** A kind of IOMMU cannot walk its P2M. */
+    void refuse(IommuOps ops) {
+        refused.add(ops);
+    }
+
+    boolean refused(IommuOps ops) {
+        return refused.contains(ops);
+    }
+
+    /** Whether it is being destroyed. */
+    boolean isDying() {
+        return dying;
+    }
+
+    /** Attaches a device. The domain is locked meanwhile, so that a table of the IOMMU's own misses nothing. */
+    synchronized Errno attach(Device device, Dispatch calls) {
+        IommuOps ops = device.ops();
+        if (!List.of(used).contains(ops)) {
+            IommuOps[] more = Arrays.copyOf(used, used.length + 1);
+            more[used.length] = ops;
+            used = more;
+        }
+        dispatch = calls;
+        Errno rc = calls.assignDevice(this, device);
+        if (rc == Errno.OK) {
+            devices.add(device);
+            device.setDomain(this);
+        } else {
+            drop(ops);
+        }
+        return rc;
+    }
+
+    /** Detaches a device. With the last one behind a kind of IOMMU goes what that had made for the domain. */
+    synchronized Errno detach(Device device, Dispatch calls) {
+        Errno rc = calls.deassignDevice(this, device);
+        if (rc == Errno.OK) {
+            devices.remove(device);
+            device.setDomain(null);
+            drop(device.ops());
+        }
+        return rc;
+    }
+
+    private void drop(IommuOps ops) {
+        if (devices.stream().noneMatch(device -> device.ops() == ops)) {
+            ops.teardown(this);
+            used = Arrays.stream(used).filter(other -> other != ops).toArray(IommuOps[]::new);
+            if (used.length == 0) {
+                dispatch = null;
+            }
+        }
+    }
+
+    /** No device is left: frees the tables. */
+    synchronized void destroy() {
         p2m.destroy();
         if (ioP2m != p2m) {
             ioP2m.destroy();
         }
     }
 
-    private void flush(long address, long size) {
-        iommus.forEach(ops -> ops.iotlbFlush(this, address, size));
+    synchronized void die() {
+        dying = true;
     }
 
     @Override

@@ -63,6 +63,18 @@ public final class P2m {
         tables.unmap(guestPhysical, size);
     }
 
+    /** Is told of what is mapped. */
+    @FunctionalInterface
+    public interface Run {
+        /** A run: guest-physical and machine addresses that follow one another. */
+        void run(long guestPhysical, long machine, long size);
+    }
+
+    /** Tells what is mapped, in runs that are as long as possible. */
+    void forEachRun(Run action) {
+        tables.runs(0, 1L << ipaBits(), (input, output, size, attributes) -> action.run(input, output, size));
+    }
+
     /** The machine address that a guest-physical one leads to, or -1. */
     public long resolve(long guestPhysical) {
         return tables.resolve(guestPhysical);

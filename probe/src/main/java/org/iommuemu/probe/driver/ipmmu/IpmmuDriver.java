@@ -4,9 +4,14 @@ import static org.iommuemu.probe.driver.ipmmu.IpmmuLayout.*;
 
 import java.util.BitSet;
 import java.util.IdentityHashMap;
+import java.util.LinkedHashMap;
 import java.util.List;
 import java.util.Map;
 import java.util.Optional;
+import org.iommuemu.pagetables.Descriptor;
+import org.iommuemu.pagetables.Granule;
+import org.iommuemu.pagetables.MappingException;
+import org.iommuemu.pagetables.TableWriter;
 import org.iommuemu.probe.devicetree.AddressRange;
 import org.iommuemu.probe.devicetree.DeviceTreeNode;
 import org.iommuemu.probe.devicetree.InterruptSpecifier;
@@ -17,8 +22,10 @@ import org.iommuemu.probe.iommu.FaultReport;
 import org.iommuemu.probe.iommu.IommuDriver;
 import org.iommuemu.probe.iommu.IommuOps;
 import org.iommuemu.probe.iommu.Log;
+import org.iommuemu.probe.iommu.P2m;
 import org.iommuemu.probe.iommu.Platform;
 import org.iommuemu.probe.iommu.ProbeAnswer;
+import org.iommuemu.probe.iommu.ReservedRegion;
 
 /** The driver: one root per system, caches that wait for it, one context of the root per domain. */
 public final class IpmmuDriver implements IommuDriver, IommuOps {
@@ -27,23 +34,37 @@ public final class IpmmuDriver implements IommuDriver, IommuOps {
 
     private static final int MAX_IPA_BITS = 40;
 
+    /** A table of its own takes input addresses of 32 bits, and has leaves as Linux writes them. */
+    private static final TableWriter.Geometry OWN_TABLE = new TableWriter.Geometry(Granule.KIB_4, 1, 32, MAX_IPA_BITS);
+
+    private static final TableWriter.Options OWN_TABLE_OPTIONS =
+            new TableWriter.Options(false, false, false, Descriptor.NS_TABLE);
+    private static final long OWN_LEAF =
+            LinuxPageTable.leaf(3, LinuxPageTable.READ | LinuxPageTable.WRITE | LinuxPageTable.CACHE);
+
     /** What a domain has: a context, and the caches where it is switched on, with the devices behind each. */
     private static final class DomainContext {
+        private final Domain domain;
         private final int context;
         private final Map<IpmmuUnit, Integer> caches = new IdentityHashMap<>();
+        /** Of a SoC whose stage 2 does not work: stage 1, with the domain's guest-physical addresses as input. */
+        private TableWriter ownTable;
 
-        private DomainContext(int context) {
+        private DomainContext(Domain domain, int context) {
+            this.domain = domain;
             this.context = context;
         }
     }
 
     private final Platform platform;
     private final Log log;
-    private final Map<DeviceTreeNode, IpmmuUnit> units = new IdentityHashMap<>();
+    private final Map<DeviceTreeNode, IpmmuUnit> units = new LinkedHashMap<>();
     private final Map<Domain, DomainContext> domains = new IdentityHashMap<>();
-    private final Domain[] contextOwner = new Domain[16];
+    private final DomainContext[] contextOwner = new DomainContext[16];
     private final BitSet contexts = new BitSet();
     private IpmmuUnit root;
+    /** Stage 2 does not work, and the command line wants tables of the IOMMU's own. */
+    private boolean ownTables;
 
     /** A driver without units. */
     public IpmmuDriver(Platform platform) {
@@ -73,7 +94,7 @@ public final class IpmmuDriver implements IommuDriver, IommuOps {
         // Xen looks at the product in the root only and then defers the caches of a root that answered ENODEV for ever,
         // which ends in a panic. No unit of such an SoC can be used, so each says so.
         String unsupported = stage2Unsupported();
-        if (unsupported != null) {
+        if (unsupported != null && platform.sharePt()) {
             return new ProbeAnswer.Unusable("P2M sharing is not supported in current SoC revision: " + unsupported);
         }
         if (isRoot) {
@@ -84,12 +105,15 @@ public final class IpmmuDriver implements IommuDriver, IommuOps {
             if (interrupts.isEmpty()) {
                 return new ProbeAnswer.Failed(Errno.ENXIO, "no IRQ found");
             }
-            platform.restrictIpaBits(MAX_IPA_BITS);
+            ownTables = unsupported != null;
+            platform.restrictIpaBits(ownTables ? OWN_TABLE.inputBits() : MAX_IPA_BITS);
+            if (ownTables) {
+                log.info(NAME, "%s: no stage 2 (%s): a stage 1 table for each domain".formatted(unit, unsupported));
+            }
             platform.interrupts().request(platform.tree().interruptNumber(interrupts.get(0)), this::handleInterrupt);
-            unit.disableContexts();
-            unit.changeControl(IMSAUXCTLR, IMSAUXCTLR_S2PTE, 0);
             contexts.set(0); // Secure firmware uses it.
             root = unit;
+            resetRoot();
         } else if (root == null) {
             return new ProbeAnswer.Deferred(
                     IpmmuUnit.namedRoot(platform, node, this::matches), "its root is not registered yet");
@@ -98,6 +122,11 @@ public final class IpmmuDriver implements IommuDriver, IommuOps {
         units.put(node, unit);
         log.debug(NAME, "%s: registered %s IPMMU".formatted(unit, isRoot ? "root" : "cache"));
         return new ProbeAnswer.Initialised();
+    }
+
+    private void resetRoot() {
+        root.disableContexts();
+        root.changeControl(IMSAUXCTLR, ownTables ? 0 : IMSAUXCTLR_S2PTE, ownTables ? IMSAUXCTLR_S2PTE : 0);
     }
 
     /**
@@ -135,6 +164,9 @@ public final class IpmmuDriver implements IommuDriver, IommuOps {
 
     @Override
     public Errno addDevice(Device device) {
+        if (device.fwspec() == null || !units.containsKey(device.fwspec().iommu())) {
+            return Errno.ENODEV;
+        }
         if (device.isProtected()) {
             return Errno.EEXIST;
         }
@@ -159,11 +191,18 @@ public final class IpmmuDriver implements IommuDriver, IommuOps {
             if (free >= root.layout().contexts()) {
                 return Errno.EBUSY;
             }
-            context = new DomainContext(free);
+            context = new DomainContext(domain, free);
+            if (ownTables) {
+                try {
+                    fillOwnTable(context);
+                } catch (MappingException e) {
+                    return Errno.ENOMEM;
+                }
+            }
             contexts.set(free);
-            contextOwner[free] = domain;
+            contextOwner[free] = context;
             domains.put(domain, context);
-            enableContext(domain, free);
+            enableContext(context);
         }
         if (!context.caches.containsKey(cache)) {
             context.caches.put(cache, 0);
@@ -185,21 +224,47 @@ public final class IpmmuDriver implements IommuDriver, IommuOps {
         return Errno.OK;
     }
 
-    /** Sends a context through the domain's P2M (ipmmu_domain_init_context). */
-    private void enableContext(Domain domain, int context) {
-        long table = domain.ioP2m().root();
-        log.debug(NAME, "%s: %s: set IPMMU context %d (pgd 0x%x)".formatted(root, domain, context, table));
-        root.writeContext(context, IMTTLBR0, (int) table & 0xfffff000);
-        root.writeContext(context, IMTTUBR0, (int) (table >>> 32) & 0xff);
-        root.writeContext(
-                context,
-                IMTTBCR,
-                IMTTBCR_EAE
-                        | IMTTBCR_PMB
-                        | IMTTBCR_SL0_LEVEL_1
-                        | 64 - domain.ioP2m().ipaBits());
-        root.writeContext(context, IMSTR, root.readContext(context, IMSTR));
-        root.writeContext(context, IMCTR, IMCTR_VA64 | IMCTR_INTEN | IMCTR_FLUSH | IMCTR_MMUEN);
+    /** Copies what is mapped in a domain; {@link #mapPages} and {@link #unmapPages} keep it in step from then on. */
+    private void fillOwnTable(DomainContext context) {
+        TableWriter table = new TableWriter(
+                platform.bus().memory(),
+                platform.tables(),
+                OWN_TABLE,
+                OWN_TABLE_OPTIONS,
+                (address, size) -> flush(context));
+        try {
+            context.domain.forEachRun(
+                    (guestPhysical, machine, size) -> table.map(guestPhysical, machine, size, OWN_LEAF));
+        } catch (MappingException e) {
+            table.destroy();
+            throw e;
+        }
+        context.ownTable = table;
+    }
+
+    /** Sends a context through the domain's P2M (ipmmu_domain_init_context), or through a stage 1 table as Linux does. */
+    private void enableContext(DomainContext context) {
+        Domain domain = context.domain;
+        int n = context.context;
+        boolean own = context.ownTable != null;
+        long table = own ? context.ownTable.root() : domain.ioP2m().root();
+        log.debug(NAME, "%s: %s: set IPMMU context %d (pgd 0x%x)".formatted(root, domain, n, table));
+        root.writeContext(n, IMTTLBR0, (int) table & 0xfffff000);
+        root.writeContext(n, IMTTUBR0, (int) (table >>> 32) & 0xff);
+        if (own) {
+            root.writeContext(n, IMTTBCR, IMTTBCR_EAE | IMTTBCR_STAGE1_LEVEL_1);
+            root.writeContext(n, IMMAIR0, IMMAIR0_VALUE);
+        } else {
+            root.writeContext(
+                    n,
+                    IMTTBCR,
+                    IMTTBCR_EAE
+                            | IMTTBCR_PMB
+                            | IMTTBCR_SL0_LEVEL_1
+                            | 64 - domain.ioP2m().ipaBits());
+        }
+        root.writeContext(n, IMSTR, root.readContext(n, IMSTR));
+        root.writeContext(n, IMCTR, (own ? 0 : IMCTR_VA64) | IMCTR_INTEN | IMCTR_FLUSH | IMCTR_MMUEN);
     }
 
     @Override
@@ -218,16 +283,37 @@ public final class IpmmuDriver implements IommuDriver, IommuOps {
         }
     }
 
-    /** The hardware has no selective flush: the whole context goes, in the caches first (ipmmu_tlb_invalidate). */
+    /** A table of its own has been invalidated by whoever changed it. */
     @Override
     public void iotlbFlush(Domain domain, long address, long size) {
         DomainContext context = domains.get(domain);
-        if (context != null) {
-            int control = root.readContext(context.context, IMCTR) | IMCTR_FLUSH;
-            context.caches.keySet().forEach(cache -> writeCache(cache, context.context, control));
-            root.writeContext(context.context, IMCTR, control);
-            root.waitForFlush(context.context);
+        if (context != null && context.ownTable == null) {
+            flush(context);
         }
+    }
+
+    @Override
+    public void mapPages(Domain domain, long guestPhysical, long machine, long size) {
+        DomainContext context = domains.get(domain);
+        if (context != null && context.ownTable != null) {
+            context.ownTable.map(guestPhysical, machine, size, OWN_LEAF);
+        }
+    }
+
+    @Override
+    public void unmapPages(Domain domain, long guestPhysical, long size) {
+        DomainContext context = domains.get(domain);
+        if (context != null && context.ownTable != null) {
+            context.ownTable.unmap(guestPhysical, size);
+        }
+    }
+
+    /** The hardware has no selective flush: the whole context goes, in the caches first (ipmmu_tlb_invalidate). */
+    private void flush(DomainContext context) {
+        int control = root.readContext(context.context, IMCTR) | IMCTR_FLUSH;
+        context.caches.keySet().forEach(cache -> writeCache(cache, context.context, control));
+        root.writeContext(context.context, IMCTR, control);
+        root.waitForFlush(context.context);
     }
 
     @Override
@@ -238,7 +324,48 @@ public final class IpmmuDriver implements IommuDriver, IommuOps {
             root.waitForFlush(context.context);
             contexts.clear(context.context);
             contextOwner[context.context] = null;
+            if (context.ownTable != null) {
+                context.ownTable.destroy();
+            }
         }
+    }
+
+    /** As ipmmu_resume_noirq of Linux does: the root, contexts in root and caches, then micro-TLBs. */
+    @Override
+    public void resume() {
+        if (root == null) {
+            return;
+        }
+        resetRoot();
+        units.values().forEach(unit -> unit.changeControl(IMSCTLR, 0, IMSCTLR_USE_SECGRP));
+        for (DomainContext context : domains.values()) {
+            enableContext(context);
+            int control = root.readContext(context.context, IMCTR) | IMCTR_FLUSH;
+            context.caches.keySet().forEach(cache -> writeCache(cache, context.context, control));
+        }
+        units.values().forEach(IpmmuUnit::restoreUtlbs);
+    }
+
+    /** What goes through a context that is switched off would pass untranslated: they stay on, without interrupts. */
+    @Override
+    public void crashShutdown() {
+        for (DomainContext context : domains.values()) {
+            root.writeContext(context.context, IMCTR, root.readContext(context.context, IMCTR) & ~IMCTR_INTEN);
+        }
+    }
+
+    @Override
+    public List<ReservedRegion> reservedMemory() {
+        return platform.reservedMemory(units.keySet());
+    }
+
+    /** Table addresses have 40 bits, and walks start at level 1. */
+    @Override
+    public Errno shareP2m(Domain domain) {
+        P2m table = domain.ioP2m();
+        return table.root() >>> MAX_IPA_BITS == 0 && table.ipaBits() <= MAX_IPA_BITS && table.startLevel() == 1
+                ? Errno.OK
+                : Errno.EINVAL;
     }
 
     /** A cache that is a root too (a device directly behind it) has its context switched on already. */
@@ -271,6 +398,7 @@ public final class IpmmuDriver implements IommuDriver, IommuOps {
                 fault,
                 -1,
                 taken.address(),
-                "%s: unhandled fault: status 0x%08x, context %d".formatted(contextOwner[context], status, context)));
+                "%s: unhandled fault: status 0x%08x, context %d"
+                        .formatted(contextOwner[context].domain, status, context)));
     }
 }

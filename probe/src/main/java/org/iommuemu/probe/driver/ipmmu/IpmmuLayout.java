@@ -64,6 +64,9 @@ record IpmmuLayout(
     static final int IMSTR_PF = 1 << 1;
     static final int IMSTR_TF = 1;
     static final int IMMAIR0 = 0x28;
+    /** What {@link LinuxPageTable#leaf} chooses from. */
+    static final int IMMAIR0_VALUE = 0xf404ff44;
+
     static final int IMELAR = 0x30;
     static final int IMEUAR = 0x34;
 

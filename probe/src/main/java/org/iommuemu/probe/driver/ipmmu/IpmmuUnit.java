@@ -24,8 +24,10 @@ final class IpmmuUnit {
     private final long base;
     private final DeviceTreeNode node;
     private final IpmmuLayout layout;
-    /** By micro-TLB: how many devices use it. */
+    /** By micro-TLB: how many devices use it, and what it was sent through. */
     private final int[] utlbUsers = new int[IpmmuLayout.UTLBS];
+
+    private final int[] utlbControl = new int[IpmmuLayout.UTLBS];
 
     IpmmuUnit(Platform platform, long base, DeviceTreeNode node, IpmmuLayout layout) {
         this.platform = platform;
@@ -130,12 +132,24 @@ final class IpmmuUnit {
             }
         }
         if (utlbUsers[utlb]++ == 0) {
-            bus.write32(base + layout.imuasid(utlb), 0);
-            bus.write32(
-                    base + layout.imuctr(utlb),
-                    control | context << IpmmuLayout.IMUCTR_TTSEL_SHIFT | IpmmuLayout.IMUCTR_MMUEN);
+            utlbControl[utlb] = control | context << IpmmuLayout.IMUCTR_TTSEL_SHIFT | IpmmuLayout.IMUCTR_MMUEN;
+            switchOn(utlb);
         }
         return -1;
+    }
+
+    private void switchOn(int utlb) {
+        writeAsid(utlb, 0);
+        writeUtlb(utlb, utlbControl[utlb]);
+    }
+
+    /** Sends the micro-TLBs that are used where they went before the registers were lost. */
+    void restoreUtlbs() {
+        for (int utlb = 0; utlb < utlbUsers.length; utlb++) {
+            if (utlbUsers[utlb] > 0) {
+                switchOn(utlb);
+            }
+        }
     }
 
     /** Lets a micro-TLB's accesses through untranslated once nobody uses it (ipmmu_utlb_disable). */

@@ -43,7 +43,6 @@ public final class LinuxIpmmuDriver implements IommuDriver, IommuOps, OwnTables 
     /** Privileged accesses only. */
     public static final int PRIV = LinuxPageTable.PRIV;
 
-    private static final int MAIR = 0xf404ff44;
     private static final int UNUSED = -1;
 
     /** A unit that was probed; its root, which is itself on Gen2; by micro-TLB, the context that it is connected to. */
@@ -141,8 +140,8 @@ public final class LinuxIpmmuDriver implements IommuDriver, IommuOps, OwnTables 
 
     @Override
     public Errno addDevice(Device device) {
-        Mmu mmu = mmus.get(device.fwspec().iommu());
-        if (mmu.root == mmu && mmu.unit.layout().hasCaches()) {
+        Mmu mmu = device.fwspec() == null ? null : mmus.get(device.fwspec().iommu());
+        if (mmu == null || mmu.root == mmu && mmu.unit.layout().hasCaches()) {
             return Errno.ENODEV; // A root that has caches has no ports.
         }
         if (device.isProtected()) {
@@ -203,7 +202,7 @@ public final class LinuxIpmmuDriver implements IommuDriver, IommuOps, OwnTables 
                 n,
                 IMTTBCR,
                 IMTTBCR_EAE | (gen2 ? IMTTBCR_CACHED_WALKS | IMTTBCR_SL0_LEVEL_1_GEN2 : IMTTBCR_STAGE1_LEVEL_1));
-        unit.writeContext(n, IMMAIR0, MAIR);
+        unit.writeContext(n, IMMAIR0, IMMAIR0_VALUE);
         if (gen2) {
             unit.writeContext(n, IMBUSCR, unit.readContext(n, IMBUSCR) & ~IMBUSCR_DVM_BUSSEL);
         }
@@ -302,6 +301,7 @@ public final class LinuxIpmmuDriver implements IommuDriver, IommuOps, OwnTables 
     }
 
     /** Brings all units back after their registers were lost (ipmmu_resume_noirq): roots, contexts, then micro-TLBs. */
+    @Override
     public void resume() {
         for (Mmu mmu : mmus.values()) {
             if (mmu.root == mmu) {

@@ -173,7 +173,7 @@ final class LinuxPageTable {
     }
 
     /** A leaf's attributes; what MAIR has at 0, 1 and 2: not cached, cached, device. */
-    private static long leaf(int level, int protection) {
+    static long leaf(int level, int protection) {
         boolean cached = (protection & (CACHE | MMIO)) == CACHE;
         long index = (protection & MMIO) != 0 ? 2 : cached ? 1 : 0;
         return Descriptor.VALID

@@ -1,6 +1,7 @@
 package org.iommuemu.probe.driver.smmuv3;
 
-import java.util.IdentityHashMap;
+import java.util.ArrayList;
+import java.util.LinkedHashMap;
 import java.util.List;
 import java.util.Map;
 import org.iommuemu.probe.devicetree.AddressRange;
@@ -12,6 +13,7 @@ import org.iommuemu.probe.iommu.IommuDriver;
 import org.iommuemu.probe.iommu.IommuOps;
 import org.iommuemu.probe.iommu.Platform;
 import org.iommuemu.probe.iommu.ProbeAnswer;
+import org.iommuemu.probe.iommu.ReservedRegion;
 
 /** The driver: matches {@code arm,smmu-v3} and keeps the units that came up. */
 public final class Smmuv3Driver implements IommuDriver, IommuOps {
@@ -21,7 +23,7 @@ public final class Smmuv3Driver implements IommuDriver, IommuOps {
     private static final long REGISTERS = 0x20000;
 
     private final Platform platform;
-    private final Map<DeviceTreeNode, Smmuv3Unit> units = new IdentityHashMap<>();
+    private final Map<DeviceTreeNode, Smmuv3Unit> units = new LinkedHashMap<>();
 
     /** A driver without units. */
     public Smmuv3Driver(Platform platform) {
@@ -80,7 +82,11 @@ public final class Smmuv3Driver implements IommuDriver, IommuOps {
 
     @Override
     public Errno addDevice(Device device) {
-        Smmuv3Unit unit = units.get(device.fwspec().iommu());
+        Smmuv3Unit unit =
+                device.fwspec() == null ? null : units.get(device.fwspec().iommu());
+        if (unit == null) {
+            return Errno.ENODEV;
+        }
         for (int streamId : device.fwspec().ids()) {
             Errno rc = unit.prepareStream(streamId);
             if (rc != Errno.OK) {
@@ -118,5 +124,45 @@ public final class Smmuv3Driver implements IommuDriver, IommuOps {
     @Override
     public void teardown(Domain domain) {
         units.values().forEach(unit -> unit.forget(domain));
+    }
+
+    /** All units, or none: those before one that fails are brought back. */
+    @Override
+    public Errno suspend() {
+        List<Smmuv3Unit> stopped = new ArrayList<>();
+        for (Smmuv3Unit unit : units.values()) {
+            Errno rc = unit.disable();
+            if (rc != Errno.OK) {
+                stopped.forEach(Smmuv3Unit::reset);
+                return rc;
+            }
+            stopped.add(unit);
+        }
+        return Errno.OK;
+    }
+
+    @Override
+    public void resume() {
+        for (Smmuv3Unit unit : units.values()) {
+            Errno rc = unit.reset();
+            if (rc != Errno.OK) {
+                platform.log().error(NAME, "%s: does not come back: %s".formatted(unit, rc));
+            }
+        }
+    }
+
+    @Override
+    public void crashShutdown() {
+        units.values().forEach(Smmuv3Unit::disable);
+    }
+
+    @Override
+    public List<ReservedRegion> reservedMemory() {
+        return platform.reservedMemory(units.keySet());
+    }
+
+    @Override
+    public Errno shareP2m(Domain domain) {
+        return units.values().stream().allMatch(unit -> unit.canWalk(domain.ioP2m())) ? Errno.OK : Errno.EINVAL;
     }
 }

@@ -15,6 +15,7 @@ import org.iommuemu.probe.devicetree.InterruptSpecifier;
 import org.iommuemu.probe.iommu.Domain;
 import org.iommuemu.probe.iommu.Errno;
 import org.iommuemu.probe.iommu.Log;
+import org.iommuemu.probe.iommu.P2m;
 import org.iommuemu.probe.iommu.Platform;
 
 /** One SMMUv3 as its driver sees it: registers at a bus address, a stream table and two queues in RAM. */
@@ -54,6 +55,7 @@ final class Smmuv3Unit {
     private long cmdq;
     private long eventq;
     private int cmdqProd;
+    private boolean interruptsRequested;
 
     /** VMID 0 is kept for streams that bypass stage 2, as Xen does. */
     private final BitSet vmids = new BitSet();
@@ -135,7 +137,7 @@ final class Smmuv3Unit {
         return Errno.OK;
     }
 
-    /** Brings the unit from an unknown state to translating (arm_smmu_device_reset). */
+    /** Brings the unit from an unknown state to translating, also after its registers were lost (arm_smmu_device_reset). */
     Errno reset() {
         if ((read(CR0) & CR0_SMMUEN) != 0) {
             log.warning(Smmuv3Driver.NAME, node.path() + ": SMMU currently enabled! Resetting...");
@@ -185,10 +187,30 @@ final class Smmuv3Unit {
         return writeSync(CR0, CR0ACK, enables | CR0_SMMUEN);
     }
 
+    /** Refuses all DMA and raises no interrupt (arm_smmu_device_disable); tables and queues in RAM stay. */
+    Errno disable() {
+        Errno rc = updateGbpa(GBPA_ABORT);
+        rc = rc == Errno.OK ? writeSync(IRQ_CTRL, IRQ_CTRLACK, 0) : rc;
+        return rc == Errno.OK ? writeSync(CR0, CR0ACK, 0) : rc;
+    }
+
+    /** Whether a stage 2 table of this shape is one for the unit. */
+    boolean canWalk(P2m table) {
+        return table.ipaBits() <= oas;
+    }
+
     private Errno setupInterrupts() {
         if (writeSync(IRQ_CTRL, IRQ_CTRLACK, 0) != Errno.OK) {
             return Errno.ETIMEDOUT;
         }
+        if (!interruptsRequested) {
+            interruptsRequested = true;
+            requestInterrupts();
+        }
+        return writeSync(IRQ_CTRL, IRQ_CTRLACK, IRQ_CTRL_EVENTQ_IRQEN | IRQ_CTRL_GERROR_IRQEN);
+    }
+
+    private void requestInterrupts() {
         Optional<InterruptSpecifier> combined = node.interrupt("combined");
         if (combined.isPresent()) {
             request(combined, "combined", () -> {
@@ -199,7 +221,6 @@ final class Smmuv3Unit {
             request(node.interrupt("eventq"), "eventq", this::handleEvents);
             request(node.interrupt("gerror"), "gerror", this::handleGerror);
         }
-        return writeSync(IRQ_CTRL, IRQ_CTRLACK, IRQ_CTRL_EVENTQ_IRQEN | IRQ_CTRL_GERROR_IRQEN);
     }
 
     private void request(Optional<InterruptSpecifier> interrupt, String name, Runnable handler) {
