@@ -117,7 +117,7 @@ final class Rig implements AutoCloseable {
         Path tree = Path.of("..", "boards", kind.tree);
         board = Board.of(DeviceTree.read(tree), OptionalInt.empty(), MisuseListener.NONE);
         ram = SharedRam.of(board.memory());
-        heap = new HypervisorHeap(board.memory(), kind.ram + HEAP_OFFSET, 64 << 20);
+        heap = new HypervisorHeap(board.memory(), kind.ram + HEAP_OFFSET, 128 << 20);
         platform = new Platform(board.bus(), board.interrupts(), heap, board.tree(), log, 48);
         iommus = new Iommus(platform);
         driver = factory.make(platform, ram);

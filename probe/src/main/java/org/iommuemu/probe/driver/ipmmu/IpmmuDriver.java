@@ -2,7 +2,9 @@ package org.iommuemu.probe.driver.ipmmu;
 
 import static org.iommuemu.probe.driver.ipmmu.IpmmuLayout.*;
 
+import java.util.ArrayList;
 import java.util.BitSet;
+import java.util.Collections;
 import java.util.IdentityHashMap;
 import java.util.LinkedHashMap;
 import java.util.List;
@@ -46,13 +48,20 @@ public final class IpmmuDriver implements IommuDriver, IommuOps {
     private static final class DomainContext {
         private final Domain domain;
         private final int context;
-        private final Map<IpmmuUnit, Integer> caches = new IdentityHashMap<>();
+        private final Map<IpmmuUnit, Integer> caches = new LinkedHashMap<>();
         /** Of a SoC whose stage 2 does not work: stage 1, with the domain's guest-physical addresses as input. */
         private TableWriter ownTable;
 
         private DomainContext(Domain domain, int context) {
             this.domain = domain;
             this.context = context;
+        }
+
+        /** In the order in which Xen writes to them: list_add puts a new one in front. */
+        private List<IpmmuUnit> newestFirst() {
+            List<IpmmuUnit> units = new ArrayList<>(caches.keySet());
+            Collections.reverse(units);
+            return units;
         }
     }
 
@@ -311,7 +320,7 @@ public final class IpmmuDriver implements IommuDriver, IommuOps {
     /** The hardware has no selective flush: the whole context goes, in the caches first (ipmmu_tlb_invalidate). */
     private void flush(DomainContext context) {
         int control = root.readContext(context.context, IMCTR) | IMCTR_FLUSH;
-        context.caches.keySet().forEach(cache -> writeCache(cache, context.context, control));
+        context.newestFirst().forEach(cache -> writeCache(cache, context.context, control));
         root.writeContext(context.context, IMCTR, control);
         root.waitForFlush(context.context);
     }
@@ -341,7 +350,7 @@ public final class IpmmuDriver implements IommuDriver, IommuOps {
         for (DomainContext context : domains.values()) {
             enableContext(context);
             int control = root.readContext(context.context, IMCTR) | IMCTR_FLUSH;
-            context.caches.keySet().forEach(cache -> writeCache(cache, context.context, control));
+            context.newestFirst().forEach(cache -> writeCache(cache, context.context, control));
         }
         units.values().forEach(IpmmuUnit::restoreUtlbs);
     }

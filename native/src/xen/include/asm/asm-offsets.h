@@ -1,0 +1,1 @@
+/* In place of what Xen's build generates; it is for assembler files. */
