@@ -15,7 +15,8 @@
  * THREADS. The emulator makes one call of a driver at a time, and all calls of a driver on one thread, except that `irq`
  * runs inside of `delay`, as an interrupt does between two instructions (never inside of another `irq`). So a driver that
  * is called by the emulator only needs no lock. A thread that a driver makes itself may use the members of the host that
- * are marked "any thread"; the first call on such a thread costs some tens of microseconds, later ones do not.
+ * are marked "any thread"; the first call on such a thread costs some tens of microseconds, later ones do not (over jnr-ffi
+ * all of them do).
  *
  * VERSIONS. IOMMU_EMU_ABI_VERSION is major << 16 | minor. A minor version adds members at the end of structures only; the
  * `size` of a structure tells which ones are there. Emulator and driver work together if their majors are the same.

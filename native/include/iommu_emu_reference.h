@@ -53,6 +53,16 @@ uint64_t iommu_emu_reference_walk(const void *image, uint64_t size, uint64_t bas
                                   uint64_t count);
 
 /*
+ * As iommu_emu_reference_walk, with a stage 2 that is cached: the address of each descriptor, and at last the output,
+ * are looked up as iommu_emu_reference_look_up does it. Four loads and five look-ups, each of which needs the one before.
+ *
+ * sets, set_count: as there
+ * returns          IOMMU_EMU_REFERENCE_FAULT also at the first miss
+ */
+uint64_t iommu_emu_reference_nested_walk(const void *image, uint64_t size, uint64_t base, uint64_t root,
+                                         const void *sets, uint64_t set_count, uint64_t input, uint64_t count);
+
+/*
  * Reads 64-bit words, `count` times, each time at the offset that the one before holds.
  *
  * words:     memory of `size` bytes

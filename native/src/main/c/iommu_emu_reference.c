@@ -26,30 +26,45 @@ static inline uint64_t load64(const void *memory, uint64_t offset)
     return value;
 }
 
-uint64_t iommu_emu_reference_look_up(const void *sets, uint64_t set_count, uint64_t input, uint64_t count)
+/* One look-up; `mask` is the number of sets less one. */
+static inline uint64_t look_up(const void *sets, uint64_t mask, uint64_t input)
 {
     const uint64_t page_mask = (UINT64_C(1) << PAGE_SHIFT) - 1;
+    uint64_t tag = (input & ~page_mask) | 1;
+    uint64_t set = ((input >> PAGE_SHIFT) & mask) * (2 * WAYS * 8);
+    uint64_t way = 0;
 
-    if (set_count == 0 || (set_count & (set_count - 1)) != 0) {
+    /* Comparing all ways without a branch is slower: a branch lets the processor guess the way and go on. */
+    while (load64(sets, set + way * 8) != tag) {
+        if (++way == WAYS) {
+            return FAULT;
+        }
+    }
+    return (load64(sets, set + (WAYS + way) * 8) & ~page_mask) | (input & page_mask);
+}
+
+static inline int is_power_of_two(uint64_t count)
+{
+    return count != 0 && (count & (count - 1)) == 0;
+}
+
+uint64_t iommu_emu_reference_look_up(const void *sets, uint64_t set_count, uint64_t input, uint64_t count)
+{
+    if (!is_power_of_two(set_count)) {
         return FAULT;
     }
     for (uint64_t i = 0; i < count; i++) {
-        uint64_t tag = (input & ~page_mask) | 1;
-        uint64_t set = ((input >> PAGE_SHIFT) & (set_count - 1)) * (2 * WAYS * 8);
-        uint64_t way = 0;
-
-        /* Comparing all ways without a branch is slower: a branch lets the processor guess the way and go on. */
-        while (load64(sets, set + way * 8) != tag) {
-            if (++way == WAYS) {
-                return FAULT;
-            }
+        input = look_up(sets, set_count - 1, input);
+        if (input == FAULT) {
+            break;
         }
-        input = (load64(sets, set + (WAYS + way) * 8) & ~page_mask) | (input & page_mask);
     }
     return input;
 }
 
-static inline uint64_t walk(const void *image, uint64_t size, uint64_t base, uint64_t table, uint64_t input)
+/* One walk; without sets there is no stage 2. */
+static inline uint64_t walk(const void *image, uint64_t size, uint64_t base, uint64_t table, const void *sets,
+                            uint64_t mask, uint64_t input)
 {
     if (input >> INPUT_BITS != 0) {
         return FAULT;
@@ -57,7 +72,15 @@ static inline uint64_t walk(const void *image, uint64_t size, uint64_t base, uin
     for (int level = 0;; level++) {
         int shift = PAGE_SHIFT + (3 - level) * LEVEL_BITS;
         uint64_t index = (input >> shift) & ((UINT64_C(1) << LEVEL_BITS) - 1);
-        uint64_t offset = table + index * 8 - base;
+        uint64_t address = table + index * 8;
+
+        if (sets != NULL) {
+            address = look_up(sets, mask, address);
+            if (address == FAULT) {
+                return FAULT;
+            }
+        }
+        uint64_t offset = address - base;
 
         /* An address below the base wraps to an offset far beyond the size. */
         if (offset > size - 8) {
@@ -74,7 +97,8 @@ static inline uint64_t walk(const void *image, uint64_t size, uint64_t base, uin
             if (level == 0 || (level == 3 && (descriptor & TABLE) == 0)) {
                 return FAULT;
             }
-            return (descriptor & ADDRESS & ~within) | (input & within);
+            uint64_t output = (descriptor & ADDRESS & ~within) | (input & within);
+            return sets == NULL ? output : look_up(sets, mask, output);
         }
         table = descriptor & ADDRESS;
     }
@@ -87,7 +111,22 @@ uint64_t iommu_emu_reference_walk(const void *image, uint64_t size, uint64_t bas
         return count == 0 ? input : FAULT;
     }
     for (uint64_t i = 0; i < count; i++) {
-        input = walk(image, size, base, root, input);
+        input = walk(image, size, base, root, NULL, 0, input);
+        if (input == FAULT) {
+            break;
+        }
+    }
+    return input;
+}
+
+uint64_t iommu_emu_reference_nested_walk(const void *image, uint64_t size, uint64_t base, uint64_t root,
+                                         const void *sets, uint64_t set_count, uint64_t input, uint64_t count)
+{
+    if (size < 8 || sets == NULL || !is_power_of_two(set_count)) {
+        return count == 0 ? input : FAULT;
+    }
+    for (uint64_t i = 0; i < count; i++) {
+        input = walk(image, size, base, root, sets, set_count - 1, input);
         if (input == FAULT) {
             break;
         }

@@ -35,4 +35,7 @@ import java.lang.annotation.Target;
 
     /** Descriptors that an operation loads, for the cost of one. */
     int loads() default 0;
+
+    /** TLB entries that it looks up besides, each for a load or the output. */
+    int lookUps() default 0;
 }

@@ -174,7 +174,10 @@ record Row(
     private static String note(Figure figure, double best, RunResult result) {
         List<String> notes = new ArrayList<>();
         if (figure.loads() > 0) {
-            notes.add(text("%d loads, %.1f ns each", figure.loads(), best / figure.loads()));
+            String what = figure.lookUps() > 0
+                    ? text("%d loads and %d look-ups", figure.loads(), figure.lookUps())
+                    : text("%d loads", figure.loads());
+            notes.add(text("%s, %.1f ns each", what, best / (figure.loads() + figure.lookUps())));
         }
         for (String key : result.getSecondaryResults().keySet()) {
             if (!key.contains("gc.")) {

@@ -1,6 +1,7 @@
 package org.iommuemu.bench;
 
 import java.nio.ByteBuffer;
+import java.util.stream.IntStream;
 import org.iommuemu.mmio.Access;
 import org.iommuemu.mmio.PhysicalMemory;
 import org.iommuemu.mmio.Translation;
@@ -75,6 +76,21 @@ final class TableSet {
     /** The C loop over the stage 1 table, from the first page. */
     long reference(Reference reference, ByteBuffer image, int steps) {
         return reference.loops.walk(image, RAM, stage1Root, INPUT, steps);
+    }
+
+    /** The C loop over the stage 1 table with a cached stage 2, from the first page. */
+    long referenceCached(Reference reference, ByteBuffer image, ByteBuffer sets) {
+        return reference.loops.nestedWalk(image, RAM, stage1Root, sets, INPUT, Chain.STEPS);
+    }
+
+    /** The identity stage 2 for C, in an array of the geometry of {@link SmmuRig#TLB}. */
+    ByteBuffer identity() {
+        long[] pages = new long[RAM_BYTES / (int) PAGE + PAGES];
+        for (int i = 0; i < pages.length; i++) {
+            pages[i] = i < PAGES ? INPUT + i * PAGE : RAM + (i - PAGES) * PAGE;
+        }
+        int[] same = IntStream.range(0, pages.length).toArray();
+        return Chain.sets(pages, same, SmmuRig.TLB.sets() * SmmuRig.TLB.ways());
     }
 
     /** RAM as the C loop takes it. */

@@ -36,7 +36,7 @@ class SameResultTest {
         nested.setUp();
         assertNotEquals(ReferenceLoops.FAULT, nested.reference(reference));
         assertEquals(expected, nested.nested());
-        assertEquals(expected, nested.referenceOfStage1(reference));
+        assertEquals(expected, nested.referenceCached(reference));
         assertEquals(expected, nested.cached());
     }
 

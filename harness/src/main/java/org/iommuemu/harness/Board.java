@@ -168,6 +168,7 @@ public final class Board {
         node.sizeCells();
         node.iommus();
         node.iommuMap();
+        node.iommuAddresses((device, range) -> device);
     }
 
     private void addIommus() {

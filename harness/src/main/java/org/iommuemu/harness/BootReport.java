@@ -35,7 +35,7 @@ public record BootReport(
      * One IOMMU.
      *
      * @param path its node
-     * @param compatible the first of its node
+     * @param compatible the first of its node; null if a device with the older binding of grant-DMA has none
      * @param kind "smmuv3", "ipmmu-root", "ipmmu-cache" or "grant-dma"
      * @param base bus address of its registers, in hex; null if it has none
      * @param answers what its driver answered each time it was asked

@@ -12,13 +12,11 @@ import org.iommuemu.harness.grant.GrantTables;
 import org.iommuemu.mmio.PhysicalMemory;
 import org.iommuemu.nativecode.driver.NativeDriver;
 import org.iommuemu.nativecode.driver.SharedRam;
-import org.iommuemu.pagetables.MappingException;
 import org.iommuemu.probe.boot.DeferredProbe;
 import org.iommuemu.probe.boot.IommuOptions;
 import org.iommuemu.probe.boot.IommuSetup;
 import org.iommuemu.probe.boot.Panic;
 import org.iommuemu.probe.boot.ProbeFailures;
-import org.iommuemu.probe.devicetree.AddressRange;
 import org.iommuemu.probe.devicetree.DeviceTree;
 import org.iommuemu.probe.devicetree.DeviceTreeNode;
 import org.iommuemu.probe.devicetree.Specifier;
@@ -38,7 +36,6 @@ import org.iommuemu.probe.iommu.Log;
 import org.iommuemu.probe.iommu.OwnTables;
 import org.iommuemu.probe.iommu.PciAddress;
 import org.iommuemu.probe.iommu.Platform;
-import org.iommuemu.probe.iommu.ReservedRegion;
 
 /** Boots a board: IOMMUs up, domain 0 with its RAM, devices assigned to it, and DMA through all of it. */
 public final class BootRun implements AutoCloseable {
@@ -247,7 +244,7 @@ public final class BootRun implements AutoCloseable {
     private static BootReport.Iommu row(DeviceTreeNode node, List<Errno> answers) {
         return new BootReport.Iommu(
                 node.path(),
-                node.compatible().get(0),
+                node.compatible().stream().findFirst().orElse(null),
                 IommuKind.of(node).orElseThrow().toString(),
                 node.reg().isEmpty() || IommuKind.of(node).orElseThrow() == IommuKind.GRANT_DMA
                         ? null
@@ -285,10 +282,9 @@ public final class BootRun implements AutoCloseable {
 
     /** Makes domain 0, gives it the devices, and lets each do DMA. */
     private Used useDevices(IommuOptions iommuOptions) {
-        domain0 = iommus.createDomain(0);
-        giveRam(domain0, iommuOptions);
-        keepReserved(domain0);
-        openWindow(domain0);
+        Domain0 made = Domain0.make(board, iommus, iommuOptions.sharePt(), log);
+        domain0 = made.domain();
+        window = made.window();
         List<BootReport.MasterResult> results = new ArrayList<>();
         List<Added> own = new ArrayList<>();
         List<Added> all = addDevices();
@@ -310,70 +306,6 @@ public final class BootRun implements AutoCloseable {
             }
         }
         return new Used(results, unmap, toolstack.run(options.operations(), log));
-    }
-
-    private void giveRam(Domain domain0, IommuOptions iommuOptions) {
-        long limit = 1L << domain0.ioP2m().ipaBits();
-        long mapped = 0;
-        for (AddressRange range : board.plan().domain0()) {
-            long size = Math.min(range.size(), limit - range.base());
-            if (size < range.size()) {
-                log.warning(
-                        SUBSYSTEM,
-                        "RAM beyond 0x%x is not for domain 0: guest-physical addresses have %d bits"
-                                .formatted(limit, domain0.ioP2m().ipaBits()));
-            }
-            if (size > 0) {
-                domain0.mapRam(range.base(), range.base(), size);
-                mapped += size;
-            }
-        }
-        log.info(
-                SUBSYSTEM,
-                "d0: %d MiB, P2M of %d bits at 0x%x, %s"
-                        .formatted(
-                                mapped >> 20,
-                                domain0.ioP2m().ipaBits(),
-                                domain0.ioP2m().root(),
-                                iommuOptions.sharePt() ? "shared with the IOMMUs" : "copied for the IOMMUs"));
-    }
-
-    /** What devices use before their drivers run must not fault when they are assigned: it is mapped one to one. */
-    private void keepReserved(Domain domain0) {
-        for (ReservedRegion region : iommus.reservedMemory()) {
-            long base = region.range().base() & -PAGE;
-            long size = (region.range().end() + PAGE - 1 & -PAGE) - base;
-            try {
-                domain0.mapRam(base, base, size);
-                log.info(
-                        SUBSYSTEM,
-                        "d0: 0x%x to 0x%x is reserved for %s"
-                                .formatted(
-                                        base, base + size - 1, region.device().path()));
-            } catch (MappingException e) {
-                log.warning(
-                        SUBSYSTEM,
-                        "%s: what is reserved for it: %s"
-                                .formatted(region.device().path(), e.getMessage()));
-            }
-        }
-    }
-
-    /**
-     * Maps a page near the end of the guest-physical space to RAM elsewhere, so that DMA which arrives was translated: the
-     * rest of domain 0 is mapped one to one.
-     */
-    private void openWindow(Domain domain) {
-        long physical = board.plan().domain0().get(0).base();
-        window = (1L << domain.ioP2m().ipaBits()) - PAGE;
-        while (window >= 0 && domain.resolve(window) != -1) {
-            window -= 1 << 30;
-        }
-        if (window < 0) {
-            window = physical; // RAM everywhere.
-        } else {
-            domain.mapRam(window, physical, PAGE);
-        }
     }
 
     /** Adds all devices to the IOMMUs that they name; whoever names one that never comes goes on without. */

@@ -14,9 +14,19 @@ import org.iommuemu.probe.devicetree.DeviceTreeException;
 
 /** Whatever is in a tree: it boots, it panics, or it is refused in one line. */
 class BootFuzzTest {
-    private static final List<byte[]> TREES = List.of("rcar-gen3.dtb", "smmuv3-pcie.dtb", "soc-ranges.dtb").stream()
-            .map(BootFuzzTest::bytes)
-            .toList();
+    private static final List<byte[]> TREES =
+            List.of("rcar-gen3.dtb", "smmuv3-pcie.dtb", "soc-ranges.dtb", "mixed.dtb").stream()
+                    .map(BootFuzzTest::bytes)
+                    .toList();
+
+    private static final BootOptions OPTIONS = BootOptions.DEFAULT.then(
+            "create dom1",
+            "reassign dom0 dom1 /virtio@2000000",
+            "assign dom1 0000:00:00.0",
+            "dma 0000:00:00.0 0x40000000",
+            "destroy dom1",
+            "suspend",
+            "resume");
 
     private static byte[] bytes(String board) {
         try {
@@ -36,14 +46,14 @@ class BootFuzzTest {
         blob.putInt(at, candidates[Integer.remainderUnsigned(change, candidates.length)]);
     }
 
-    @Property(tries = 3000)
+    @Property(tries = 4000)
     void aDamagedTreeBootsPanicsOrIsRefusedInOneLine(
-            @ForAll @IntRange(max = 2) int tree, @ForAll @Size(min = 1, max = 6) List<Integer> changes) {
+            @ForAll @IntRange(max = 3) int tree, @ForAll @Size(min = 1, max = 6) List<Integer> changes) {
         byte[] blob = TREES.get(tree).clone();
         changes.forEach(change -> damage(ByteBuffer.wrap(blob), change));
         String message;
         try {
-            BootRun.run(DeviceTree.parse("fuzzed", blob), BootOptions.DEFAULT, new BootTest.Lines());
+            BootRun.run(DeviceTree.parse("fuzzed", blob), OPTIONS, new BootTest.Lines());
             return;
         } catch (DeviceTreeException | BoardException e) {
             message = e.getMessage();

@@ -265,9 +265,9 @@ class MixedSystemTest {
     void whatTheDisplayUsesBeforeItsDriverRunsIsToldByItsIommu() {
         MixedBoard mixed = new MixedBoard();
         assertEquals(
-                List.of("/soc/fcp@fea27000 0x7f000000+0x800000"),
+                List.of("/soc/fcp@fea27000 0x7f000000+0x800000 true"),
                 mixed.iommus.reservedMemory().stream()
-                        .map(region -> region.device().path() + " " + region.range())
+                        .map(region -> region.device().path() + " " + region.range() + " " + region.direct())
                         .toList());
     }
 }

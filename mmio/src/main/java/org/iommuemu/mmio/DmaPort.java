@@ -42,13 +42,15 @@ public final class DmaPort {
     // address, bit 0 if reads went through it and bit 1 if writes did. Only the owner of the port touches them.
     private static final long READ = 1;
     private static final long WRITE = 2;
+    /** From {@link Translator.Stream#lookUp}. */
+    private static final long NONE = 0;
+
     private static final long[] NOTHING = new long[2 * 64];
 
     private final Bus bus;
-    /** Null for a master that is wired straight to the bus; so is {@code stream}. */
+    /** Null for a master that is wired straight to the bus. */
     private final Translator translator;
 
-    private final Translator.Stream stream;
     private final int streamId;
     private final int substreamId;
     private final int attributes;
@@ -76,6 +78,9 @@ public final class DmaPort {
 
     /** Whether an entry comes from a block larger than a page. */
     private boolean blocks;
+
+    /** The unit's configuration of the stream, when it was last asked; null for none. */
+    private Translator.Stream stream;
 
     private DmaThread thread;
 
@@ -138,7 +143,6 @@ public final class DmaPort {
             Bus bus, Translator translator, int streamId, int substreamId, int attributes, TlbGeometry microTlb) {
         this.bus = bus;
         this.translator = translator;
-        stream = translator == null ? null : translator.stream(streamId, substreamId);
         this.streamId = streamId;
         this.substreamId = substreamId;
         this.attributes = attributes & ~Access.WRITE;
@@ -197,7 +201,9 @@ public final class DmaPort {
             catchUp();
         }
         if (!caches) {
-            return miss(address, write);
+            int access = accessBits(write);
+            long cached = stream == null ? NONE : stream.lookUp(address, access);
+            return cached != NONE ? cached : ask(address, access);
         }
         int entry = set(address) << strideShift;
         long right = write ? WRITE : READ;
@@ -226,10 +232,21 @@ public final class DmaPort {
     }
 
     private long miss(long address, boolean write) {
-        if (stream != null) {
-            return stream.translate(address, accessBits(write));
+        int access = accessBits(write);
+        long cached = stream == null ? NONE : stream.lookUp(address, access);
+        return cached != NONE ? cached : ask(address, access);
+    }
+
+    /** Asks the unit, which fetches what is missing, and keeps the configuration that it has then. */
+    private long ask(long address, int access) {
+        if (translator == null) {
+            return address >>> PhysicalMemory.ADDRESS_BITS == 0 ? Translation.identity(address) : Translation.ABORT;
         }
-        return address >>> PhysicalMemory.ADDRESS_BITS == 0 ? Translation.identity(address) : Translation.ABORT;
+        long translation = translator.translate(streamId, substreamId, address, access);
+        if (stream == null || !stream.isCurrent()) {
+            stream = translator.stream(streamId, substreamId);
+        }
+        return translation;
     }
 
     private int accessBits(boolean write) {
@@ -354,7 +371,7 @@ public final class DmaPort {
     }
 
     private long translatePage(long address, boolean write) {
-        return stream == null ? Translation.identity(address) : translate(address, write);
+        return translator == null ? Translation.identity(address) : translate(address, write);
     }
 
     /** @param translation of the page of byte {@code from}, where the transfer begins or goes on */
@@ -372,7 +389,7 @@ public final class DmaPort {
             long at = address + done;
             int part = Math.min(length - done, PAGE - (int) (at & PAGE - 1));
             if (Translation.translated(translation)) {
-                long physical = stream == null ? at : Translation.address(translation, at);
+                long physical = translator == null ? at : Translation.address(translation, at);
                 if (!access(write, physical, bytes, offset + done, part)) {
                     return Response.BUS_ERROR;
                 }

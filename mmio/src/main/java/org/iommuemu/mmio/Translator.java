@@ -18,21 +18,28 @@ public interface Translator {
      */
     long translate(int streamId, int substreamId, long address, int access);
 
-    /** The same for one stream and substream, whose translations a port asks for one after the other. */
-    @FunctionalInterface
+    /** A stream's configuration in a unit, for a port to keep and to ask first, as long as it is current. */
     interface Stream {
-        /** As {@link Translator#translate}. One thread at a time. */
-        long translate(long address, int access);
+        /** Whether nothing has invalidated it. */
+        boolean isCurrent();
+
+        /**
+         * What the unit has cached for an access, and nothing when no longer current.
+         *
+         * @param access bits of {@link Access}
+         * @return as {@link Translator#translate}; or 0, which is none, for who has to ask that
+         */
+        long lookUp(long address, int access);
     }
 
     /**
-     * What a port in front of the unit asks, instead of {@link #translate}.
+     * The configuration of a stream, if the unit has it at hand and need not see every access; else null.
      *
      * @param streamId as in {@link #translate}
      * @param substreamId as in {@link #translate}
      */
     default Stream stream(int streamId, int substreamId) {
-        return (address, access) -> translate(streamId, substreamId, address, access);
+        return null;
     }
 
     /**

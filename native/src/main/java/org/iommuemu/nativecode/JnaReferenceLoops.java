@@ -15,6 +15,16 @@ final class JnaReferenceLoops implements ReferenceLoops {
         static native long iommu_emu_reference_walk(
                 ByteBuffer image, long size, long base, long root, long input, long count);
 
+        static native long iommu_emu_reference_nested_walk(
+                ByteBuffer image,
+                long size,
+                long base,
+                long root,
+                ByteBuffer sets,
+                long setCount,
+                long input,
+                long count);
+
         static native long iommu_emu_reference_load(ByteBuffer words, long size, long offset, long count);
 
         static native long iommu_emu_reference_read(ByteBuffer registers, long size, long offset, long count);
@@ -52,6 +62,19 @@ final class JnaReferenceLoops implements ReferenceLoops {
             return Functions.iommu_emu_reference_walk(whole, whole.capacity(), base, root, input, count);
         } finally {
             Reference.reachabilityFence(image);
+        }
+    }
+
+    @Override
+    public long nestedWalk(ByteBuffer image, long base, long root, ByteBuffer sets, long input, long count) {
+        ByteBuffer whole = Arguments.whole(image, count);
+        ByteBuffer wholeSets = Arguments.whole(sets, count);
+        try {
+            return Functions.iommu_emu_reference_nested_walk(
+                    whole, whole.capacity(), base, root, wholeSets, Arguments.setCount(wholeSets), input, count);
+        } finally {
+            Reference.reachabilityFence(image);
+            Reference.reachabilityFence(sets);
         }
     }
 

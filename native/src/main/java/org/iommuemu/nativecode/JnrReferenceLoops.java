@@ -28,6 +28,18 @@ final class JnrReferenceLoops implements ReferenceLoops {
 
         /** See {@code iommu_emu_reference.h}. */
         @u_int64_t
+        long iommu_emu_reference_nested_walk(
+                @In ByteBuffer image,
+                @u_int64_t long size,
+                @u_int64_t long base,
+                @u_int64_t long root,
+                @In ByteBuffer sets,
+                @u_int64_t long setCount,
+                @u_int64_t long input,
+                @u_int64_t long count);
+
+        /** See {@code iommu_emu_reference.h}. */
+        @u_int64_t
         long iommu_emu_reference_load(
                 @In ByteBuffer words, @u_int64_t long size, @u_int64_t long offset, @u_int64_t long count);
 
@@ -65,6 +77,19 @@ final class JnrReferenceLoops implements ReferenceLoops {
             return functions.iommu_emu_reference_walk(whole, whole.capacity(), base, root, input, count);
         } finally {
             Reference.reachabilityFence(image);
+        }
+    }
+
+    @Override
+    public long nestedWalk(ByteBuffer image, long base, long root, ByteBuffer sets, long input, long count) {
+        ByteBuffer whole = Arguments.whole(image, count);
+        ByteBuffer wholeSets = Arguments.whole(sets, count);
+        try {
+            return functions.iommu_emu_reference_nested_walk(
+                    whole, whole.capacity(), base, root, wholeSets, Arguments.setCount(wholeSets), input, count);
+        } finally {
+            Reference.reachabilityFence(image);
+            Reference.reachabilityFence(sets);
         }
     }
 

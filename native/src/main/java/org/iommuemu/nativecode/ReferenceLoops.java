@@ -47,6 +47,21 @@ public interface ReferenceLoops {
     long walk(ByteBuffer image, long base, long root, long input, long count);
 
     /**
+     * As {@link #walk}, with a stage 2 that is cached: the address of each descriptor and at last the output pass through
+     * {@link #lookUp}. Four loads and five look-ups a translation.
+     *
+     * @param image as in {@link #walk}
+     * @param base as in {@link #walk}
+     * @param root as in {@link #walk}
+     * @param sets as in {@link #lookUp}
+     * @param input first input address
+     * @param count translations
+     * @return the last output address, {@link #FAULT} at the first translation that fails, misses or leaves the image
+     * @throws IllegalArgumentException also if the number of sets is not a power of two
+     */
+    long nestedWalk(ByteBuffer image, long base, long root, ByteBuffer sets, long input, long count);
+
+    /**
      * Reads 64-bit words, each time at the offset that the word before holds.
      *
      * @param offset of the first word in bytes

@@ -117,6 +117,32 @@ class ReferenceLoopsTest {
 
     @ParameterizedTest
     @MethodSource("bindings")
+    void nestedWalkLooksUpTheAddressesOfTablesAndTheOutput(Supplier<ReferenceLoops> binding) {
+        ReferenceLoops loops = loops(binding);
+        Tables tables = new Tables();
+        tables.map(0x1234_5678_9000L, 0x7000, PAGE);
+        // The tables are one page further up than stage 1 believes, and so is what it maps to.
+        ByteBuffer image = tables.image();
+        ByteBuffer sets = direct(16 * 64);
+        for (long table = RAM; table < RAM + 4 * PAGE; table += PAGE) {
+            int set = (int) (table >>> 12 & 15) * 64;
+            sets.putLong(set, table | 1).putLong(set + 32, table + PAGE);
+        }
+        long input = 0x1234_5678_9abcL;
+        long root = tables.writer.root();
+        assertEquals(ReferenceLoops.FAULT, loops.nestedWalk(image, RAM + PAGE, root, sets, input, 1), "output misses");
+        sets.putLong(7 * 64 + 8, 0x7001).putLong(7 * 64 + 40, 0x8000);
+        assertEquals(0x8abc, loops.nestedWalk(image, RAM + PAGE, root, sets, input, 1));
+        assertEquals(ReferenceLoops.FAULT, loops.nestedWalk(image, RAM + PAGE, root, sets, 0x1000, 1), "not mapped");
+        assertEquals(0x1000, loops.nestedWalk(image, RAM + PAGE, root, sets, 0x1000, 0));
+        sets.putLong((int) (root >>> 12 & 15) * 64, 0);
+        assertEquals(ReferenceLoops.FAULT, loops.nestedWalk(image, RAM + PAGE, root, sets, input, 1), "a table misses");
+        assertThrows(
+                IllegalArgumentException.class, () -> loops.nestedWalk(image, RAM, root, direct(3 * 64), input, 1));
+    }
+
+    @ParameterizedTest
+    @MethodSource("bindings")
     void walkOfEveryMappedPageGivesItsOutput(Supplier<ReferenceLoops> binding) {
         ReferenceLoops loops = loops(binding);
         Tables tables = new Tables();

@@ -43,7 +43,7 @@ public final class TableWalk {
     private static final int FOR_TABLE = 1 << 8;
     /**
      * Beside the bits of {@link Access}: the walk only looks. Hardware update, where it is on, changes no descriptor, and
-     * faults and permissions are as if it had.
+     * faults and permissions are as if it had. Goes with {@link Tlb#NO_EPOCH}: what it finds must not be cached.
      */
     public static final int NO_UPDATE = 1 << 9;
     /** Beside the bits of {@link Access}: of two stages the first only, though its tables are read through the second. */
@@ -261,7 +261,7 @@ public final class TableWalk {
             return this;
         }
 
-        /** Privileged and unprivileged accesses are alike: AP[1] and APTable[0] mean nothing (an EL2 regime). */
+        /** Privileged and unprivileged accesses are alike: AP[1], APTable[0] and PAN mean nothing (an EL2 regime). */
         public Builder onePrivilegeLevel(boolean on) {
             onePrivilegeLevel = on;
             return this;
@@ -580,7 +580,7 @@ public final class TableWalk {
             return cached;
         }
         long result = walk(ipa, access);
-        if (!WalkResult.isFault(result) && (access & NO_UPDATE) == 0) {
+        if (!WalkResult.isFault(result)) {
             tlb.fill(space, 0, ipa, result, epoch);
         }
         return result;

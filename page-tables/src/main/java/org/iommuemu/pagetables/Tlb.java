@@ -27,16 +27,25 @@ public final class Tlb {
     /** What {@link #epoch} never is: with it {@link #fill} caches nothing. */
     public static final long NO_EPOCH = -1;
 
-    // An entry is four longs: whether it is being written (63), version (62:32), generation (31:0); input page address
-    // (51:0
-    // shifted by 12, sign of the upper half kept) with log2 of the size in bits 5:0; owner; value.
+    // An entry is four longs: whether it is being written (63), version (62:32) and generation (31:0); input page
+    // address (51:0 shifted by 12, sign of the upper half kept) with log2 of the size in bits 5:0; owner; value.
+    // First come the front entries of all sets, then the second ones, and so on: most hits are in front, and what they
+    // touch is as little as can be.
     private static final int LOG2_ENTRY = 2;
-    private static final int ENTRY = 1 << LOG2_ENTRY;
+    /** Log2 of the smallest page there is. */
+    private static final int SMALLEST = 12;
+
+    private static final long PAGE = 0x000f_ffff_ffff_f000L;
     private static final VarHandle LONGS = MethodHandles.arrayElementVarHandle(long[].class);
     private static final VarHandle INTS = MethodHandles.arrayElementVarHandle(int[].class);
     private static final long LOCKED = 1L << 63;
     private static final long VERSION = 1L << 32;
     private static final long GLOBAL = 1L << 32;
+    /**
+     * Beside the owner: the entry was hit or filled since the bits of its set were last cleared, see {@link #use}. Next to
+     * what a hit compares anyhow, this costs it nothing.
+     */
+    private static final long USED = 1L << 33;
 
     /**
      * Beside the bits of an ASID: it is of another set of ASIDs. Entries of an ASID answer in both sets, global ones only in
@@ -51,9 +60,9 @@ public final class Tlb {
 
     private final TlbGeometry geometry;
     private final int ways;
-    private final int log2Stride;
-    /** Bits of an index into {@link #entries} that say which set. */
-    private final int setMask;
+    private final boolean pseudoLru;
+    /** From one entry of a set to the next. */
+    private final int span;
 
     private final AtomicLong epoch = new AtomicLong();
     /** Bit n: an entry of size 2^n has been cached at some time. Only grows; there are few sizes. Written under the monitor. */
@@ -68,16 +77,15 @@ public final class Tlb {
     /** Allocated by the first fill: a unit that nothing goes through costs nothing. */
     private volatile long[] entries;
 
-    /** Made by the first fill, before {@link #entries} is published. */
+    /** Made by the first fill, before {@link #entries} is published. Null for pseudo-LRU, which is in the entries. */
     private TlbReplacement replacement;
 
     /** An empty TLB. */
     public Tlb(TlbGeometry geometry) {
         this.geometry = geometry;
         ways = geometry.ways();
-        // Sets begin at multiples of a power of two; what is left over is never filled.
-        log2Stride = LOG2_ENTRY + 32 - Integer.numberOfLeadingZeros(ways - 1);
-        setMask = geometry.sets() - 1 << log2Stride;
+        pseudoLru = geometry.replacement() == TlbGeometry.Replacement.PSEUDO_LRU && ways > 1;
+        span = geometry.sets() << LOG2_ENTRY;
     }
 
     /**
@@ -102,17 +110,16 @@ public final class Tlb {
         if (table == null) {
             return MISS;
         }
-        // Most hits are of the smallest size, and in front of their set: these by themselves, as short as can be.
-        int log2Size = Long.numberOfTrailingZeros(sizes);
-        long key = key(input, log2Size);
-        int slot = firstSlot(space, input, log2Size);
-        long stamp = (long) LONGS.getAcquire(table, slot);
-        if ((long) LONGS.getOpaque(table, slot + 1) == key) {
-            long owner = (long) LONGS.getOpaque(table, slot + 2);
-            long value = (long) LONGS.getOpaque(table, slot + 3);
-            if (owns(owner, space, asid) && isWhole(stamp, table, slot) && isCurrent(stamp, owner, space, asid)) {
-                replacement.used(slot >>> log2Stride, 0);
-                return of(value, input, log2Size);
+        // Most hits are of pages of 4 KiB, and in front of their set: these by themselves, as short as can be.
+        if ((sizes & 1L << SMALLEST) != 0) {
+            int slot = firstSlot(space, input, SMALLEST);
+            long stamp = (long) LONGS.getAcquire(table, slot);
+            if ((long) LONGS.getOpaque(table, slot + 1) == key(input, SMALLEST)) {
+                long owner = (long) LONGS.getOpaque(table, slot + 2);
+                long value = (long) LONGS.getOpaque(table, slot + 3);
+                if (isCurrent(stamp, owner, space, asid) && isWhole(stamp, table, slot) && (owner & USED) != 0) {
+                    return value;
+                }
             }
         }
         return search(table, space, asid, input);
@@ -123,16 +130,16 @@ public final class Tlb {
             int log2Size = Long.numberOfTrailingZeros(left);
             long key = key(input, log2Size);
             int slot = firstSlot(space, input, log2Size);
-            for (int way = 0; way < ways; way++, slot += ENTRY) {
+            for (int way = 0; way < ways; way++, slot += span) {
                 long stamp = (long) LONGS.getAcquire(table, slot);
                 if ((long) LONGS.getOpaque(table, slot + 1) == key) {
                     long owner = (long) LONGS.getOpaque(table, slot + 2);
                     long value = (long) LONGS.getOpaque(table, slot + 3);
-                    if (owns(owner, space, asid)
-                            && isWhole(stamp, table, slot)
-                            && isCurrent(stamp, owner, space, asid)) {
-                        replacement.used(slot >>> log2Stride, way);
-                        return of(value, input, log2Size);
+                    if (isCurrent(stamp, owner, space, asid) && isWhole(stamp, table, slot)) {
+                        if ((owner & USED) == 0) {
+                            use(table, slot, owner);
+                        }
+                        return value + (input & (1L << log2Size) - 1 & PAGE);
                     }
                 }
             }
@@ -147,14 +154,12 @@ public final class Tlb {
         return stamp >= 0 && (long) LONGS.getOpaque(table, slot) == stamp;
     }
 
-    /** Whether an entry is of the generation that look-ups want. */
+    /** Whether an entry belongs to a space and an ASID of it, or is global there, and nothing has invalidated it. */
     private boolean isCurrent(long stamp, long owner, int space, int asid) {
-        return (int) stamp == generation(space, asid, owner != owner(space, asid, false));
-    }
-
-    /** The value of an entry, which is for the first page that it maps, for an address in any. */
-    private static long of(long value, long input, int log2Size) {
-        return log2Size == 12 ? value : value + (input & (1L << log2Size) - 1 & 0x000f_ffff_ffff_f000L);
+        long mayBeUsed = owner | USED;
+        return mayBeUsed == (owner(space, asid, false) | USED)
+                ? (int) stamp == generation(space, asid, false)
+                : mayBeUsed == (owner(space, asid, true) | USED) && (int) stamp == generation(space, asid, true);
     }
 
     /** Taken before a walk whose result is to be cached. */
@@ -192,7 +197,7 @@ public final class Tlb {
         }
         // The CAS orders its load before what follows, but its store only with this fence (Arm's CASAL does not).
         VarHandle.storeStoreFence();
-        long offset = (1L << log2Size) - 1 & 0x000f_ffff_ffff_f000L;
+        long offset = (1L << log2Size) - 1 & PAGE;
         if ((sizes & 1L << log2Size) == 0) {
             addSize(log2Size);
         }
@@ -202,10 +207,12 @@ public final class Tlb {
             return;
         }
         LONGS.setOpaque(table, slot + 1, key);
-        LONGS.setOpaque(table, slot + 2, owner(space, asid, global));
+        LONGS.setOpaque(table, slot + 2, owner(space, asid, global) | USED);
         LONGS.setOpaque(table, slot + 3, value - (input & offset));
         LONGS.setRelease(table, slot, next(stamp) & -VERSION | entryGeneration & VERSION - 1);
-        replacement.used(slot >>> log2Stride, (slot & (1 << log2Stride) - 1) >>> LOG2_ENTRY);
+        if (pseudoLru) {
+            othersUnusedIfAllUsed(table, slot);
+        }
     }
 
     /**
@@ -257,7 +264,7 @@ public final class Tlb {
             int log2Size = Long.numberOfTrailingZeros(left);
             long key = key(input, log2Size);
             int slot = firstSlot(space, input, log2Size);
-            for (int end = slot + ways * ENTRY; slot < end; slot += ENTRY) {
+            for (int way = 0; way < ways; way++, slot += span) {
                 erase(table, slot, key, space, asid);
             }
         }
@@ -270,7 +277,7 @@ public final class Tlb {
                 Thread.onSpinWait(); // A fill is a few stores long, and may be one that took the epoch before us.
                 continue;
             }
-            long owner = (long) LONGS.getOpaque(table, slot + 2);
+            long owner = (long) LONGS.getOpaque(table, slot + 2) & ~USED;
             boolean concerned = (long) LONGS.getOpaque(table, slot + 1) == key
                     && (asid < 0 || (owner & GLOBAL) != 0 ? (owner & 0xffff) == space : owns(owner, space, asid));
             if (!concerned) {
@@ -290,8 +297,8 @@ public final class Tlb {
     /** The entry to replace: the one that has this translation already, else a stale one, else whichever gives way; or -1. */
     private int choose(long[] table, int first, long key, int space, int asid) {
         int free = -1;
-        for (int slot = first, end = first + ways * ENTRY; slot < end; slot += ENTRY) {
-            long owner = (long) LONGS.getOpaque(table, slot + 2);
+        for (int way = 0, slot = first; way < ways; way++, slot += span) {
+            long owner = (long) LONGS.getOpaque(table, slot + 2) & ~USED;
             long current = (long) LONGS.getOpaque(table, slot + 1);
             if (current == key && owns(owner, space, asid)) {
                 return slot;
@@ -304,14 +311,49 @@ public final class Tlb {
         if (free >= 0) {
             return free;
         }
-        int way = replacement.victim(first >>> log2Stride);
-        return way < 0 ? -1 : first + way * ENTRY;
+        if (pseudoLru) {
+            int slot = first;
+            for (int last = first + (ways - 1) * span; slot < last && isUsed(table, slot); slot += span) {}
+            return slot;
+        }
+        int way = replacement.victim(0);
+        return way < 0 ? -1 : first + way * span;
+    }
+
+    /**
+     * Marks an entry as used. A hint that nothing depends on: if the entry has become another meanwhile, that one is marked,
+     * or none.
+     */
+    private void use(long[] table, int slot, long owner) {
+        if (pseudoLru && LONGS.weakCompareAndSetPlain(table, slot + 2, owner, owner | USED)) {
+            othersUnusedIfAllUsed(table, slot);
+        }
+    }
+
+    /** Pseudo-LRU: when all entries of a set are used, then only the last one is from now on. */
+    private void othersUnusedIfAllUsed(long[] table, int slot) {
+        int first = slot & span - 1;
+        for (int way = 0, other = first; way < ways; way++, other += span) {
+            if (!isUsed(table, other)) {
+                return;
+            }
+        }
+        for (int way = 0, other = first; way < ways; way++, other += span) {
+            long owner = (long) LONGS.getOpaque(table, other + 2);
+            if (other != slot) {
+                LONGS.weakCompareAndSetPlain(table, other + 2, owner, owner & ~USED);
+            }
+        }
+    }
+
+    private static boolean isUsed(long[] table, int slot) {
+        return ((long) LONGS.getOpaque(table, slot + 2) & USED) != 0;
     }
 
     private synchronized long[] allocate() {
         if (entries == null) {
-            replacement = new TlbReplacement(geometry);
-            entries = new long[geometry.sets() << log2Stride];
+            replacement = pseudoLru ? null : new TlbReplacement(geometry);
+            entries = new long[span * ways];
         }
         return entries;
     }
@@ -359,11 +401,11 @@ public final class Tlb {
      * a branch, which a processor guesses: it loads the entry before it knows the space, which comes from a chain of loads.
      */
     private int firstSlot(int space, long input, int log2Size) {
-        long scaled = input >>> log2Size - log2Stride;
+        long scaled = input >>> log2Size - LOG2_ENTRY;
         int hash = (int) (scaled ^ scaled >>> 9 ^ scaled >>> 18);
         if (space != 0) {
             hash ^= space * 0x9e3779b1;
         }
-        return hash & setMask;
+        return hash & span - (1 << LOG2_ENTRY);
     }
 }

@@ -9,8 +9,8 @@ import java.util.function.LongUnaryOperator;
  * one step after the other, every field by its bit numbers, structures instead of packed values. Shares no code with what
  * it checks.
  */
-final class PlainWalk {
-    enum Cause {
+public final class PlainWalk {
+    public enum Cause {
         TRANSLATION,
         ADDRESS_SIZE,
         ACCESS_FLAG,
@@ -19,7 +19,7 @@ final class PlainWalk {
         SECURITY
     }
 
-    enum Right {
+    public enum Right {
         USER_READ,
         USER_WRITE,
         USER_EXECUTE,
@@ -28,25 +28,25 @@ final class PlainWalk {
         KERNEL_EXECUTE
     }
 
-    enum Type {
+    public enum Type {
         DEVICE,
         NORMAL
     }
 
-    enum Cache {
+    public enum Cache {
         NON_CACHEABLE,
         WRITE_THROUGH,
         WRITE_BACK
     }
 
     /** Inner or outer cacheability, with the hints. */
-    record Cacheability(Cache cache, boolean transientHint, int readWriteAllocate) {}
+    public record Cacheability(Cache cache, boolean transientHint, int readWriteAllocate) {}
 
     /** Memory attributes; the device type is 0 to 3: nGnRnE, nGnRE, nGRE, GRE. */
-    record Attributes(Type type, int device, Cacheability outer, Cacheability inner) {}
+    public record Attributes(Type type, int device, Cacheability outer, Cacheability inner) {}
 
     /** What came of a walk; a fault if the cause is not null. */
-    record Outcome(
+    public record Outcome(
             Cause cause,
             int level,
             boolean stage2,
@@ -61,44 +61,53 @@ final class PlainWalk {
             boolean notGlobal) {}
 
     /** How one stage is configured. */
-    static final class Stage {
-        boolean second;
-        int pageBits;
-        int startLevel;
-        int inputBits;
-        int outputBits;
-        long base;
-        boolean upper;
-        boolean bigEndian;
-        boolean accessFlagDisabled;
-        boolean hierarchyDisabled;
-        boolean onePrivilege;
-        boolean wxn;
-        boolean pan;
-        boolean nonSecureOnly;
+    public static final class Stage {
+        public boolean second;
+        public int pageBits;
+        public int startLevel;
+        public int inputBits;
+        public int outputBits;
+        public long base;
+        public boolean upper;
+        public boolean bigEndian;
+        public boolean accessFlagDisabled;
+        public boolean hierarchyDisabled;
+        public boolean onePrivilege;
+        public boolean wxn;
+        public boolean pan;
+        public boolean nonSecureOnly;
         /** FEAT_LPA, of a 64 KiB granule. */
-        boolean lpa;
+        public boolean lpa;
         /** FEAT_LPA2, of other granules, and the shareability that goes with it. */
-        boolean ds;
+        public boolean ds;
 
-        int shareability;
+        public int shareability;
         /** Address bits from here on are ignored, where descriptors have 48. */
-        int addressBits = 48;
+        public int addressBits = 48;
 
-        boolean contiguousIgnored;
+        public boolean contiguousIgnored;
         /** Hardware update of the Access flag, and of the dirty state. */
-        boolean ha;
+        public boolean ha;
 
-        boolean hd;
-        boolean xnx;
-        boolean ptw;
-        final int[] mair = new int[8];
+        public boolean hd;
+        public boolean xnx;
+        public boolean ptw;
+        /** E0PD: unprivileged accesses fault before the walk. */
+        public boolean noUnprivileged;
+
+        /** FEAT_S2FWB. */
+        public boolean forceWriteBack;
+
+        public final int[] mair = new int[8];
         /** The stage 2 of a stage 1, or null. */
-        Stage over;
+        public Stage over;
     }
 
+    /** Attributes that an access has when it comes. */
+    public record Incoming(Attributes attributes, int shareability) {}
+
     /** What is at an address: the eight bytes as a little-endian number, or null where nothing answers. */
-    interface Memory {
+    public interface Memory {
         Long read(long address, Stage stage, int level);
 
         void write(long address, long value);
@@ -106,7 +115,13 @@ final class PlainWalk {
 
     /** A stage's own result, before it is combined with another. */
     private record Leaf(
-            long output, int log2Size, Set<Right> rights, Attributes attributes, int shareability, boolean notGlobal) {}
+            long output,
+            int log2Size,
+            Set<Right> rights,
+            Attributes attributes,
+            int memAttr,
+            int shareability,
+            boolean notGlobal) {}
 
     private static final class Fault extends Exception {
         private static final long serialVersionUID = 1;
@@ -127,42 +142,84 @@ final class PlainWalk {
     }
 
     /** The architecture reserves an encoding that the walk met: what comes of it is not defined. */
-    static final class Reserved extends RuntimeException {
+    public static final class Reserved extends RuntimeException {
         private static final long serialVersionUID = 1;
     }
 
     private final Memory memory;
 
-    PlainWalk(Memory memory) {
+    public PlainWalk(Memory memory) {
         this.memory = memory;
     }
 
     Outcome translate(Stage first, long input, boolean privileged, boolean write, boolean instruction) {
+        return translate(first, null, input, privileged, write, instruction);
+    }
+
+    /**
+     * One stage, or two.
+     *
+     * @param incoming what comes with the access; null if that does not matter
+     */
+    public Outcome translate(
+            Stage first, Incoming incoming, long input, boolean privileged, boolean write, boolean instruction) {
         try {
             // Writes are never instruction fetches.
             boolean fetch = instruction && !write;
             Leaf leaf = translateOneStage(first, input, privileged, write, fetch, false);
+            if (incoming != null && first.second) {
+                leaf = combine(
+                        new Leaf(0, 64, leaf.rights, incoming.attributes, 0, incoming.shareability, false),
+                        leaf,
+                        first);
+            }
             if (first.over != null) {
                 Leaf below = translateOneStage(first.over, leaf.output, privileged, write, fetch, false);
-                leaf = combine(leaf, below);
+                leaf = combine(leaf, below, first.over);
             }
-            return new Outcome(
-                    null,
-                    0,
-                    false,
-                    false,
-                    false,
-                    0,
-                    leaf.output,
-                    leaf.log2Size,
-                    leaf.rights,
-                    encode(leaf.attributes),
-                    effectiveShareability(leaf.attributes, leaf.shareability),
-                    leaf.notGlobal);
+            if (incoming != null && !first.second) {
+                // Stage 2 passes hints on: those that came count even where it forces what had none.
+                leaf = withHints(leaf, incoming.attributes);
+            }
+            return outcome(leaf);
         } catch (Fault f) {
-            return new Outcome(
-                    f.cause, f.level, f.stage2, f.tableWalk, f.tableWrite, f.address, 0, 0, Set.of(), 0, 0, false);
+            return outcome(f);
         }
+    }
+
+    /** Stage 2 for a structure that the unit itself reads. */
+    public Outcome translateForStructure(Stage second, long input) {
+        try {
+            return outcome(translateOneStage(second, input, true, false, false, true));
+        } catch (Fault f) {
+            return outcome(f);
+        }
+    }
+
+    private static Outcome outcome(Leaf leaf) {
+        return new Outcome(
+                null,
+                0,
+                false,
+                false,
+                false,
+                0,
+                leaf.output,
+                leaf.log2Size,
+                leaf.rights,
+                encode(leaf.attributes),
+                effectiveShareability(leaf.attributes, leaf.shareability),
+                leaf.notGlobal);
+    }
+
+    private static Outcome outcome(Fault f) {
+        return new Outcome(
+                f.cause, f.level, f.stage2, f.tableWalk, f.tableWrite, f.address, 0, 0, Set.of(), 0, 0, false);
+    }
+
+    /** An access without stages that translate. */
+    public static Outcome untranslated(Incoming incoming, long address) {
+        return outcome(new Leaf(address, 12, Set.of(), incoming.attributes, 0, incoming.shareability, false));
     }
 
     private Leaf translateOneStage(
@@ -182,6 +239,9 @@ final class PlainWalk {
             if (bit(input, bit) != s.upper) {
                 throw new Fault(Cause.TRANSLATION, s.startLevel, s.second, input);
             }
+        }
+        if (s.noUnprivileged && !privileged) {
+            throw new Fault(Cause.TRANSLATION, s.startLevel, s.second, input);
         }
         // A table is aligned to its size; with addresses of 52 bits to 64 bytes at least.
         int bitsPerLevel = s.pageBits - 3;
@@ -280,9 +340,15 @@ final class PlainWalk {
             if (!rights.contains(needed)) {
                 throw new Fault(Cause.PERMISSION, level, s.second, input);
             }
-            Attributes attributes = s.second
-                    ? decodeMemAttr((int) bits(descriptor, 5, 2))
-                    : decodeMair(s.mair[(int) bits(descriptor, 4, 2)]);
+            int memAttr = (int) bits(descriptor, 5, 2);
+            Attributes attributes;
+            if (!s.second) {
+                attributes = decodeMair(s.mair[(int) bits(descriptor, 4, 2)]);
+            } else if (s.forceWriteBack) {
+                attributes = forced(decodeMair(0xff), memAttr);
+            } else {
+                attributes = decodeMemAttr(memAttr);
+            }
             if (s.ptw && forTable && attributes.type == Type.DEVICE) {
                 throw new Fault(Cause.PERMISSION, level, s.second, input);
             }
@@ -326,6 +392,7 @@ final class PlainWalk {
                     size,
                     rights,
                     attributes,
+                    memAttr,
                     shareability,
                     !s.second && bit(descriptor, 11));
         }
@@ -431,7 +498,53 @@ final class PlainWalk {
         }
     }
 
-    private static Leaf combine(Leaf first, Leaf second) {
+    /** Allocation and transient hints that come with an access to Normal cacheable memory have a say (IHI 0070, 13.4.2). */
+    private static Leaf withHints(Leaf leaf, Attributes incoming) {
+        if (leaf.attributes.type == Type.DEVICE || incoming.type == Type.DEVICE) {
+            return leaf;
+        }
+        Attributes attributes = new Attributes(
+                Type.NORMAL,
+                0,
+                withHints(leaf.attributes.outer, incoming.outer),
+                withHints(leaf.attributes.inner, incoming.inner));
+        return new Leaf(leaf.output, leaf.log2Size, leaf.rights, attributes, 0, leaf.shareability, leaf.notGlobal);
+    }
+
+    private static Cacheability withHints(Cacheability leaf, Cacheability incoming) {
+        if (leaf.cache == Cache.NON_CACHEABLE || incoming.cache == Cache.NON_CACHEABLE) {
+            return leaf;
+        }
+        boolean read = leaf.readWriteAllocate / 2 == 1 && incoming.readWriteAllocate / 2 == 1;
+        boolean write = leaf.readWriteAllocate % 2 == 1 && incoming.readWriteAllocate % 2 == 1;
+        int hints = (read ? 2 : 0) + (write ? 1 : 0);
+        return new Cacheability(leaf.cache, hints != 0 && (leaf.transientHint || incoming.transientHint), hints);
+    }
+
+    /** Memory type of a stage 2 that can force it (Arm ARM, D8.6.6). */
+    private static Attributes forced(Attributes first, int memAttr) {
+        boolean device = first.type == Type.DEVICE;
+        if (memAttr / 4 % 2 == 0) {
+            return new Attributes(Type.DEVICE, device ? Math.min(first.device, memAttr % 4) : memAttr % 4, null, null);
+        }
+        Cacheability none = new Cacheability(Cache.NON_CACHEABLE, false, 0);
+        return switch (memAttr % 4) {
+            case 3 -> first;
+            case 2 ->
+                new Attributes(
+                        Type.NORMAL, 0, forced(device ? none : first.outer), forced(device ? none : first.inner));
+            case 1 -> device ? first : new Attributes(Type.NORMAL, 0, none, none);
+            default -> throw new Reserved();
+        };
+    }
+
+    private static Cacheability forced(Cacheability first) {
+        return first.cache == Cache.NON_CACHEABLE
+                ? new Cacheability(Cache.WRITE_BACK, false, 3)
+                : new Cacheability(Cache.WRITE_BACK, first.transientHint, first.readWriteAllocate);
+    }
+
+    private static Leaf combine(Leaf first, Leaf second, Stage stage2) {
         Set<Right> both = EnumSet.noneOf(Right.class);
         for (Right right : first.rights) {
             put(both, right, second.rights.contains(right));
@@ -439,7 +552,9 @@ final class PlainWalk {
         Attributes a = first.attributes;
         Attributes b = second.attributes;
         Attributes combined;
-        if (a.type == Type.DEVICE && b.type == Type.DEVICE) {
+        if (stage2.forceWriteBack) {
+            combined = forced(a, second.memAttr);
+        } else if (a.type == Type.DEVICE && b.type == Type.DEVICE) {
             combined = a.device < b.device ? a : b;
         } else if (a.type == Type.DEVICE) {
             combined = a;
@@ -448,16 +563,18 @@ final class PlainWalk {
         } else {
             combined = new Attributes(Type.NORMAL, 0, weaker(a.outer, b.outer), weaker(a.inner, b.inner));
         }
+        // Stage 2 may make cached what came uncached, and so Outer Shareable.
+        int shareabilityBefore = effectiveShareability(a, first.shareability);
         int shareability;
-        if (first.shareability == 2 || second.shareability == 2) {
+        if (shareabilityBefore == 2 || second.shareability == 2) {
             shareability = 2;
-        } else if (first.shareability == 3 || second.shareability == 3) {
+        } else if (shareabilityBefore == 3 || second.shareability == 3) {
             shareability = 3;
         } else {
             shareability = 0;
         }
         int log2Size = first.log2Size < second.log2Size ? first.log2Size : second.log2Size;
-        return new Leaf(second.output, log2Size, both, combined, shareability, first.notGlobal);
+        return new Leaf(second.output, log2Size, both, combined, 0, shareability, first.notGlobal);
     }
 
     /** Stage 2 has no say in the hints. */

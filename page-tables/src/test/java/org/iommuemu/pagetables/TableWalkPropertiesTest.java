@@ -25,8 +25,6 @@ import org.junit.jupiter.api.Test;
 class TableWalkPropertiesTest {
     private static final int[] PAGE_BITS = {12, 14, 16};
     private static final int[] OUTPUT_BITS = {32, 36, 40, 42, 44, 48, 48, 48, 52};
-    private static final long[] BANKS = {0x4000_0000L, 1L << 36, 1L << 44, 5L << 49};
-    private static final long[] BANK_SIZES = {1L << 30, 1L << 34, 1L << 40, 1L << 40};
     private static final int CALLS_PER_TABLE = 4;
     private static final long TRANSLATIONS = Long.getLong("iommuemu.translations", 400_000);
 
@@ -44,13 +42,12 @@ class TableWalkPropertiesTest {
 
     private final Map<Long, Long> written = new HashMap<>();
     private SplittableRandom random;
+    private RandomTables tables;
     private long seed;
 
     private static PhysicalMemory newMemory() {
         PhysicalMemory fresh = new PhysicalMemory();
-        for (int i = 0; i < BANKS.length; i++) {
-            fresh.addRam(BANKS[i], BANK_SIZES[i]);
-        }
+        RandomTables.addRam(fresh, 52);
         return fresh;
     }
 
@@ -80,6 +77,7 @@ class TableWalkPropertiesTest {
 
     private void oneTable() {
         random = new SplittableRandom(seed);
+        tables = new RandomTables(random);
         if (memory.touchedBytes() > 64 << 20) {
             memory = newMemory();
         }
@@ -87,8 +85,9 @@ class TableWalkPropertiesTest {
         Stage first = nested || random.nextBoolean() ? stage1() : stage2();
         first.over = nested ? stage2() : null;
         if (nested) {
+            first.over.forceWriteBack = random.nextInt(3) == 0;
             // Its tables are at intermediate addresses.
-            first.base = address(first.over.inputBits, 0);
+            first.base = tables.address(first.over.inputBits, 0);
         }
         TableWalk walk = build(first);
         for (int i = 0; i < CALLS_PER_TABLE; i++) {
@@ -102,7 +101,7 @@ class TableWalkPropertiesTest {
     }
 
     private void oneTranslation(Stage first, TableWalk walk) {
-        long input = input(first);
+        long input = tables.input(first);
         int access = random.nextInt(8);
         try {
             Outcome expected = new PlainWalk(ram)
@@ -199,6 +198,7 @@ class TableWalkPropertiesTest {
                 .onePrivilegeLevel(s.onePrivilege)
                 .wxn(s.wxn)
                 .pan(s.pan)
+                .forceWriteBack(s.forceWriteBack)
                 .nonSecureOnly(s.nonSecureOnly)
                 .mair(mair)
                 .over(s.over == null ? null : build(s.over))
@@ -248,14 +248,14 @@ class TableWalkPropertiesTest {
     private void common(Stage s) {
         s.pageBits = PAGE_BITS[random.nextInt(3)];
         s.outputBits = OUTPUT_BITS[random.nextInt(OUTPUT_BITS.length)];
-        s.base = address(s.outputBits, 0);
+        s.base = tables.address(s.outputBits, 0);
         s.bigEndian = random.nextInt(4) == 0;
         s.accessFlagDisabled = random.nextInt(4) == 0;
         s.lpa = s.pageBits == 16 && random.nextBoolean();
         s.ds = s.pageBits != 16 && random.nextInt(3) == 0;
         if ((s.lpa || s.ds) && random.nextBoolean()) {
             s.outputBits = 52;
-            s.base = address(52, 0);
+            s.base = tables.address(52, 0);
         }
         s.shareability = new int[] {0, 2, 3}[random.nextInt(3)];
         s.addressBits = !s.lpa && !s.ds && random.nextInt(4) == 0 ? 40 : 48;
@@ -266,57 +266,13 @@ class TableWalkPropertiesTest {
         s.ptw = s.second && random.nextInt(3) == 0;
     }
 
-    /** Mostly an address in RAM that fits, with few different offsets, so that memory stays small. */
-    private long address(int bits, int lowZeros) {
-        int kind = random.nextInt(40);
-        if (kind == 0) {
-            return random.nextLong() >>> 12 + random.nextInt(20);
-        }
-        if (kind == 1) {
-            return BANKS[2] << random.nextInt(4);
-        }
-        int bank = random.nextInt(BANKS.length);
-        while (BANKS[bank] >= 1L << bits && bank > 0) {
-            bank--;
-        }
-        if (bits < 31) {
-            return (long) random.nextInt(8) << 12;
-        }
-        long offset = (long) random.nextInt(4) << (random.nextBoolean() ? 12 : 21) | (long) random.nextInt(4) << 16;
-        if (random.nextInt(4) == 0) {
-            offset |= random.nextInt(16) << 4;
-        }
-        return BANKS[bank] + (offset >>> lowZeros << lowZeros);
-    }
-
-    private long input(Stage s) {
-        int kind = random.nextInt(30);
-        if (kind == 0) {
-            return random.nextLong();
-        }
-        long inside = 0;
-        for (int low = s.pageBits; low < s.inputBits; low += s.pageBits - 3) {
-            // Every index: first, second or last.
-            long index = random.nextInt(3);
-            inside |= (index == 2 ? -1L : index) << low;
-        }
-        inside ^= random.nextInt(1 << s.pageBits);
-        inside &= (1L << s.inputBits) - 1;
-        if (kind == 1) {
-            inside ^= 1L << s.inputBits + random.nextInt(64 - s.inputBits);
-        }
-        return s.upper ? inside | -1L << s.inputBits : inside;
-    }
-
     /** The plain walk's memory: what was written, or else a new descriptor. What it writes, the other walk must write. */
     private final PlainWalk.Memory ram = new PlainWalk.Memory() {
         @Override
         public Long read(long address, Stage stage, int level) {
-            boolean inBank = false;
-            for (int i = 0; i < BANKS.length; i++) {
-                inBank |= address >= BANKS[i] && address < BANKS[i] + BANK_SIZES[i];
-            }
-            return inBank ? written.computeIfAbsent(address, a -> create(a, stage, level)) : null;
+            return RandomTables.inRam(address, 52)
+                    ? written.computeIfAbsent(address, a -> create(a, stage, level))
+                    : null;
         }
 
         @Override
@@ -327,66 +283,9 @@ class TableWalkPropertiesTest {
     };
 
     private long create(long address, Stage stage, int level) {
-        long descriptor = descriptor(stage, level);
+        long descriptor = tables.descriptor(stage, level);
         long stored = stage.bigEndian ? Long.reverseBytes(descriptor) : descriptor;
         memory.write64(address, stored);
         return stored;
-    }
-
-    private long descriptor(Stage s, int level) {
-        int kind = random.nextInt(100);
-        if (kind < 2) {
-            return legalAttributes(s, random.nextLong());
-        }
-        // All that is not type or address is random; then what would end most walks early is made rare.
-        long descriptor = random.nextLong() & ~0x0000_ffff_ffff_f003L;
-        int rare = random.nextInt(12);
-        if (rare != 0 && !(s.ha && random.nextInt(3) == 0)) {
-            descriptor |= 1L << 10;
-        }
-        if (rare != 1 && s.nonSecureOnly) {
-            descriptor |= 1L << 63 | 1L << 5;
-        }
-        if (random.nextInt(3) != 0) {
-            // Readable by all: at stage 1 AP[1], at stage 2 S2AP[0]; and no table that takes it back.
-            descriptor |= 1L << 6;
-            descriptor &= ~(1L << 61);
-        }
-        descriptor = legalAttributes(s, descriptor);
-        boolean table = level < 3
-                && (random.nextInt(3) != 0
-                        || level < 0
-                        || level == 0 && random.nextBoolean()
-                        || s.pageBits != 12 && level == 1 && random.nextBoolean());
-        int shift = s.pageBits + (3 - level) * (s.pageBits - 3);
-        int bits = Math.min(s.over != null ? s.over.inputBits : s.outputBits, s.outputBits);
-        long address = address(s.lpa || s.ds ? bits : Math.min(bits, s.addressBits), table ? s.pageBits : shift);
-        if (!table && level < 3 && kind < 50) {
-            address = address >>> shift << shift;
-        }
-        if (s.ds) {
-            descriptor &= ~(3L << 48 | 3L << 8);
-            descriptor |= address & 0x0003_ffff_ffff_f000L | (address >>> 50 & 3) << 8;
-        } else {
-            descriptor |= address & 0x0000_ffff_ffff_f000L;
-            descriptor |= s.lpa ? (address >>> 48 & 0xf) << 12 : 0;
-        }
-        boolean wrongType = kind < 5;
-        return descriptor | (wrongType ? random.nextInt(4) : table || level == 3 ? 3 : 1);
-    }
-
-    /** Without encodings that the architecture reserves: what they do is not defined. */
-    private long legalAttributes(Stage s, long descriptor) {
-        long legal = descriptor;
-        if (!s.ds && (legal >>> 8 & 3) == 1) {
-            legal |= 1L << 9;
-        }
-        if (s.second && (legal >>> 4 & 3) != 0 && (legal >>> 2 & 3) == 0) {
-            legal |= 3L << 2;
-        }
-        if (s.second && s.over == null && random.nextInt(3) == 0) {
-            legal |= 0x3cL;
-        }
-        return legal;
     }
 }

@@ -16,6 +16,11 @@ final class Bits {
         return word & -1L >>> 63 - high & -1L << low;
     }
 
+    /** SH0, SH1 and S2SH0: 0b01 is Reserved and behaves as 0b00, Non-shareable (5.2, 5.4). */
+    static int shareability(int encoded) {
+        return encoded == 1 ? 0 : encoded;
+    }
+
     /** An address with its bits below 2^{@code log2Size} cleared, as a table's base is (6.3.24, 3.3.2). */
     static long alignDown(long address, int log2Size) {
         return log2Size >= 64 ? 0 : address & -1L << log2Size;

@@ -48,7 +48,7 @@ record Command(long word0, long word1) {
             }
         }
 
-        private final int number;
+        final int number;
 
         Opcode(int number) {
             this.number = number;

@@ -47,28 +47,6 @@ sealed interface Configuration permits Configuration.Abort, Configuration.Bypass
             Overrides overrides)
             implements Configuration {
 
-        /** Stage 2 alone. */
-        static Context stage2(StreamTableEntry ste, Tlb tlb, TableWalk walk, Fault.Model faults, Overrides overrides) {
-            boolean plain = overrides.leaveTablesAlone() && !ste.s2Fwb();
-            return new Context(
-                    ste,
-                    false,
-                    tlb,
-                    ste.s2Vmid(),
-                    0,
-                    walk,
-                    null,
-                    walk,
-                    false,
-                    false,
-                    false,
-                    null,
-                    0,
-                    plain,
-                    faults,
-                    overrides);
-        }
-
         /** The table for a canonical address; null if its walks are disabled (CD.EPD0, EPD1). */
         TableWalk table(long input) {
             return isUpper(input) ? upper : lower;
@@ -108,7 +86,7 @@ sealed interface Configuration permits Configuration.Abort, Configuration.Bypass
     record NarrowRanges(int t0Sz, int t1Sz) {
         /** Of an address in no range, or of more than 32 bits, it does not matter: the table does not have it, either. */
         boolean isUpper(long address) {
-            return t1Sz == 0 ? t0Sz != 0 && address >>> 32 - t0Sz != 0 : address >>> 32 - t1Sz == (1L << t1Sz) - 1;
+            return t1Sz == 0 ? address >>> 32 - t0Sz != 0 : address >>> 32 - t1Sz == (1L << t1Sz) - 1;
         }
     }
 }

@@ -1,8 +1,8 @@
 package org.iommuemu.smmuv3;
 
-import java.util.Arrays;
 import java.util.stream.Stream;
 import org.iommuemu.mmio.Access;
+import org.iommuemu.mmio.Translator;
 import org.iommuemu.pagetables.Tlb;
 import org.iommuemu.pagetables.WalkResult;
 
@@ -17,7 +17,7 @@ final class ConfigurationCache {
     private static final int LOG2_ENTRIES = 12;
     private static final int STREAMS = 1024;
     private static final int ACCESSES = (Access.WRITE | Access.PRIVILEGED | Access.INSTRUCTION | Access.SECURE) + 1;
-    private static final short[] NEEDS = needs(Overrides.NONE);
+    private static final short[] NEEDS = allNeeds(Overrides.NONE);
 
     /** How often the streams that share it were invalidated. Written under the cache's monitor. */
     private static final class Generation {
@@ -28,7 +28,7 @@ final class ConfigurationCache {
      * A configuration, and next to it what a TLB hit needs of it, so that this touches one line of the processor's cache.
      * All fields are final: a thread that finds an entry, by whatever race, finds it whole.
      */
-    static final class Entry {
+    static final class Entry implements Translator.Stream {
         private final int streamId;
         private final int substreamId;
         private final Generation of;
@@ -67,8 +67,8 @@ final class ConfigurationCache {
             return streamId == otherStreamId && substreamId == otherSubstreamId;
         }
 
-        /** Whether nothing has invalidated it. */
-        boolean isCurrent() {
+        @Override
+        public boolean isCurrent() {
             return of.value == generation;
         }
 
@@ -76,9 +76,10 @@ final class ConfigurationCache {
             return configuration;
         }
 
-        /** What the TLB holds for an address, if the access is permitted; else {@link Tlb#MISS}. */
-        long lookUp(long address, int access) {
-            if (tlb == null) {
+        /** What the TLB holds for an address, if the access is permitted; else {@link Tlb#MISS}, which is 0. */
+        @Override
+        public long lookUp(long address, int access) {
+            if (tlb == null || !isCurrent()) {
                 return Tlb.MISS;
             }
             long found = tlb.lookUp(space, asid, tagged ? context.canonical(address) : address);
@@ -155,12 +156,21 @@ final class ConfigurationCache {
         return (streamId * 0x9e3779b1 + substreamId * 0x85ebca6b) >>> 32 - LOG2_ENTRIES;
     }
 
-    /** What most need is there once. */
+    /** Most override nothing of this, and share an array. */
     private static short[] needs(Overrides overrides) {
+        for (int access = 0; access < ACCESSES; access++) {
+            if (NEEDS[access] != WalkResult.needs(overrides.apply(access))) {
+                return allNeeds(overrides);
+            }
+        }
+        return NEEDS;
+    }
+
+    private static short[] allNeeds(Overrides overrides) {
         short[] needs = new short[ACCESSES];
         for (int access = 0; access < ACCESSES; access++) {
             needs[access] = (short) WalkResult.needs(overrides.apply(access));
         }
-        return Arrays.equals(needs, NEEDS) ? NEEDS : needs;
+        return needs;
     }
 }

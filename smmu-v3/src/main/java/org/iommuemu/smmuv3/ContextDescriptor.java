@@ -42,7 +42,7 @@ record ContextDescriptor(long[] words) {
     }
 
     private int sh(int n) {
-        return bits(16 * n + 13, 16 * n + 12);
+        return Bits.shareability(bits(16 * n + 13, 16 * n + 12));
     }
 
     boolean tbi(int n) {
@@ -204,7 +204,7 @@ record ContextDescriptor(long[] words) {
                 .busBits(stage2 == null ? features.oas() : outputBits(features))
                 .uwxn(!aa64() && uwxn())
                 .wxn(wxn())
-                .pan(pan() && world != StreamWorld.NS_EL2)
+                .pan(pan())
                 .lpa(features.oas() > 48)
                 .mair(mair())
                 .over(stage2)

@@ -15,7 +15,7 @@ import org.iommuemu.mmio.RegisterMap;
  * 6.3.109). All commands of the Command queue are allowed in them.
  */
 final class ControlPage {
-    static final int BYTES = 1 << RegisterPages.LOG2_PAGE;
+    private static final int BYTES = 1 << RegisterPages.LOG2_PAGE;
 
     private static final Field EN = Field.rw("EN", 31);
     private static final Field ERRACK = Field.rw("ERRACK", 23);

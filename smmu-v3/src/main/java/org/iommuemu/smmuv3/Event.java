@@ -32,7 +32,7 @@ record Event(Type type, long word0, long word1, long word2, long word3) {
         F_PERMISSION(0x13),
         F_VMS_FETCH(0x25);
 
-        private final int number;
+        final int number;
 
         Type(int number) {
             this.number = number;

@@ -11,6 +11,10 @@ final class Monitored {
         group = monitors;
     }
 
+    boolean byNobody() {
+        return group == null;
+    }
+
     /** An event of a stream happened. */
     void count(MonitorEvent event, int streamId) {
         if (group != null) {

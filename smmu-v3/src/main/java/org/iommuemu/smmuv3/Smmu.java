@@ -37,7 +37,7 @@ public final class Smmu implements Translator, AutoCloseable {
      * @param eventq the Event queue became non-empty
      * @param gerror a global error
      * @param cmdqSync a CMD_SYNC with CS == SIG_IRQ completed
-     * @param priq the PRI queue became non-empty; not used yet
+     * @param priq the PRI queue became non-empty
      */
     public record Wires(
             InterruptController.Line eventq,
@@ -48,11 +48,13 @@ public final class Smmu implements Translator, AutoCloseable {
         public static final Wires NONE = new Wires(null, null, null, null);
     }
 
+    private final SmmuFeatures features;
     private final RegisterFile registers;
     /** Pages behind the first two (6.1): of VATOS, then those of the Enhanced Command queues. */
     private final List<BusDevice> optionalPages = new ArrayList<>();
 
     private final Invalidations ports = new Invalidations();
+    private final ConfigurationCache configurations = new ConfigurationCache();
     private final Monitored monitored = new Monitored();
     private final TranslationProcedure procedure;
     /** Null without ATS. */
@@ -60,6 +62,7 @@ public final class Smmu implements Translator, AutoCloseable {
 
     private final Interrupts interrupts;
     private final Stalls stalls;
+    private final Commands commands;
     private final List<ControlPage> controlPages = new ArrayList<>();
     private final Consumption consumption;
 
@@ -87,10 +90,10 @@ public final class Smmu implements Translator, AutoCloseable {
      * @param timing when it does what software asks of it
      */
     public Smmu(String name, SmmuFeatures features, Bus bus, Wires wires, MisuseListener misuse, Timing timing) {
+        this.features = features;
         PhysicalMemory memory = bus.memory();
         registers = new RegisterFile(Registers.map(features), name, misuse);
         interrupts = new Interrupts(features, registers, bus, wires);
-        ConfigurationCache configurations = new ConfigurationCache();
         TranslationCaches tlbs = new TranslationCaches(features.tlb());
         StreamTable streamTable = new StreamTable(name, features, registers, memory, tlbs, misuse, monitored);
         EventQueue events = new EventQueue(features, registers, memory, interrupts);
@@ -98,8 +101,7 @@ public final class Smmu implements Translator, AutoCloseable {
         procedure =
                 new TranslationProcedure(features, registers, streamTable, configurations, events, stalls, monitored);
         stalls.connect(procedure::translate);
-        Commands commands =
-                new Commands(features, registers, configurations, tlbs, ports, interrupts, procedure, stalls);
+        commands = new Commands(features, registers, configurations, tlbs, ports, interrupts, procedure, stalls);
         if (features.has(SmmuFeature.ATOS)) {
             new AddressTranslationOperations(
                     features,
@@ -324,7 +326,7 @@ public final class Smmu implements Translator, AutoCloseable {
 
     @Override
     public Stream stream(int streamId, int substreamId) {
-        return procedure.stream(streamId, substreamId);
+        return monitored.byNobody() ? configurations.lookUp(streamId, substreamId) : null;
     }
 
     @Override
@@ -340,6 +342,23 @@ public final class Smmu implements Translator, AutoCloseable {
     /** A counter group counts what happens here from now on. To be called before the masters start. */
     public void monitor(PerformanceMonitors group) {
         monitored.by(group);
+    }
+
+    /**
+     * A PE has broadcast a TLB invalidation; on return it is complete, as after the PE's DSB. Ignored without SMMU_IDR0.BTM,
+     * while SMMU_CR2.PTM is 1, and where it names a stage that is not implemented (3.17). CD.ASET == 1 keeps nothing from it:
+     * invalidating more is permitted.
+     */
+    public void broadcast(BroadcastInvalidation invalidation) {
+        synchronized (registers) {
+            Command command = invalidation.command();
+            if (features.has(SmmuFeature.BTM)
+                    && !Registers.PTM.isSet(registers.get(Registers.CR2))
+                    && command.illegal(features) == null) {
+                commands.execute(command, List.of());
+                ports.synchronise(registers);
+            }
+        }
     }
 
     /** Where WFE wake-up events go, which CMD_SYNC and Command queues that are not full any more send (4.1.2, 4.7.3). */

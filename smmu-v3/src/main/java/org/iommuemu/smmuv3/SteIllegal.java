@@ -74,7 +74,7 @@ final class SteIllegal {
 
     private String stage2() {
         boolean aa64 = ste.s2Aa64();
-        if (!aa64 && features.has(SmmuFeature.FWB) && ste.s2Fwb()) {
+        if (!aa64 && ste.s2Fwb(features)) {
             return "S2FWB == 1 with VMSAv8-32";
         }
         if (ste.s2S() && features.stallModel() == SmmuFeatures.StallModel.TERMINATE) {
@@ -131,12 +131,12 @@ final class SteIllegal {
                 || ste.s2Aa64() && startsTooHigh(level);
     }
 
-    /** The highest start level needs an address size that one concatenated level less cannot reach. */
+    /** A start level that only addresses need which the SMMU does not have; with 52-bit ones in view, none is too high. */
     private boolean startsTooHigh(int level) {
         int oas = features.oas();
         return switch (ste.s2Tg()) {
-            case KIB_4 -> level == -1 && oas < 52 || level == 0 && oas < 44;
-            case KIB_16 -> level == 0 && oas < 52 || level == 1 && oas < 42;
+            case KIB_4 -> level == 0 && oas < 44;
+            case KIB_16 -> level == 1 && oas < 42;
             case KIB_64 -> level == 1 && oas < 44;
         };
     }

@@ -87,7 +87,7 @@ final class StreamTable {
             if (span == 0 || span > split + 1 || index >>> span - 1 != 0) {
                 return badStreamId(transaction);
             }
-            long l2Ptr = Bits.address(descriptor[0], 51, 6);
+            long l2Ptr = Bits.address(descriptor[0], 55, 6);
             address = Bits.alignDown(l2Ptr, span - 1 + StreamTableEntry.LOG2_BYTES)
                     + (index << StreamTableEntry.LOG2_BYTES);
         } else {
@@ -171,7 +171,23 @@ final class StreamTable {
 
     private Configuration.Context stage2Alone(StreamTableEntry ste, TableWalk stage2, Overrides overrides) {
         Fault.Model faults = new Fault.Model(true, true, false, ste.s2R(), ste.s2S(), ste.mev());
-        return Configuration.Context.stage2(ste, tlbs.stage2(), stage2, faults, overrides);
+        return new Configuration.Context(
+                ste,
+                false,
+                tlbs.stage2(),
+                ste.s2Vmid(),
+                0,
+                stage2,
+                null,
+                stage2,
+                false,
+                false,
+                false,
+                null,
+                0,
+                overrides.leaveTablesAlone() && !ste.s2Fwb(features),
+                faults,
+                overrides);
     }
 
     private Configuration withoutStage1(StreamTableEntry ste, TableWalk stage2, Overrides overrides) {
@@ -192,7 +208,7 @@ final class StreamTable {
                 return fetch.fault;
             }
             // Level 1 Context Descriptor (5.3)
-            long l2Ptr = Bits.address(fetch.words[0], 51, 12);
+            long l2Ptr = Bits.address(fetch.words[0], 55, 12);
             if ((fetch.words[0] & 1) == 0 || l2Ptr >>> SteIllegal.contextPointerBits(ste, features) != 0) {
                 return fault(Event.Type.C_BAD_SUBSTREAMID, transaction, ste);
             }

@@ -66,7 +66,7 @@ record StreamTableEntry(long[] words) {
     }
 
     long s1ContextPtr() {
-        return Bits.address(words[0], 51, 6);
+        return Bits.address(words[0], 55, 6);
     }
 
     int s1CDMax() {
@@ -166,8 +166,9 @@ record StreamTableEntry(long[] words) {
 
     // Stage 2
 
-    boolean s2Fwb() {
-        return bit(89);
+    /** S2FWB where there is such a thing. */
+    boolean s2Fwb(SmmuFeatures features) {
+        return features.has(SmmuFeature.FWB) && bit(89);
     }
 
     int s2Vmid() {
@@ -183,7 +184,7 @@ record StreamTableEntry(long[] words) {
     }
 
     private int s2Sh0() {
-        return bits(173, 172);
+        return Bits.shareability(bits(173, 172));
     }
 
     /** S2TG; null if Reserved. VMSAv8-32 has 4 KiB only. */
@@ -295,7 +296,7 @@ record StreamTableEntry(long[] words) {
                 .aarch32(!s2Aa64())
                 .busBits(features.oas())
                 .lpa(features.oas() > 48)
-                .forceWriteBack(features.has(SmmuFeature.FWB) && s2Fwb())
+                .forceWriteBack(s2Fwb(features))
                 .protectedTableWalk(s2Ptw())
                 .cached(tlb, s2Vmid())
                 .counting(accesses);

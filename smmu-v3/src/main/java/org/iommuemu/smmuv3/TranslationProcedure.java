@@ -36,37 +36,6 @@ final class TranslationProcedure {
 
     // Accesses
 
-    /** What a port asks: it keeps the configuration at hand that it used last. */
-    Translator.Stream stream(int streamId, int substreamId) {
-        return new Port(streamId, substreamId);
-    }
-
-    private final class Port implements Translator.Stream {
-        private final int streamId;
-        private final int substreamId;
-        private ConfigurationCache.Entry entry;
-
-        Port(int streamId, int substreamId) {
-            this.streamId = streamId;
-            this.substreamId = substreamId;
-        }
-
-        @Override
-        public long translate(long address, int access) {
-            monitored.count(MonitorEvent.TRANSACTION, streamId);
-            ConfigurationCache.Entry last = entry;
-            if (last != null && last.isCurrent()) {
-                long cached = last.lookUp(address, access);
-                if (cached != Tlb.MISS) {
-                    return cached;
-                }
-            } else {
-                entry = configurations.lookUp(streamId, substreamId);
-            }
-            return lookUpAndWalk(streamId, substreamId, address, access);
-        }
-    }
-
     /** See {@link Translator#translate}. Takes a lock only to record an event. */
     long translate(int streamId, int substreamId, long address, int access) {
         monitored.count(MonitorEvent.TRANSACTION, streamId);

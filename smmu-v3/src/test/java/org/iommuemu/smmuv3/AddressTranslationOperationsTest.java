@@ -38,6 +38,7 @@ class AddressTranslationOperationsTest {
         board.write64(group + SID, sid);
         board.write64(group + ADDR, address);
         board.write(group, 1);
+        for (int i = 0; i < 100 && board.read(group) != 0; i++) {} // RUN
         assertEquals(0, board.read(group), "RUN");
         return board.bus.read64(TestBoard.SMMU + group + PAR);
     }

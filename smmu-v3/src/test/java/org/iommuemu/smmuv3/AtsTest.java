@@ -328,6 +328,7 @@ class AtsTest {
         assertEquals(3, board.read(TestBoard.CMDQ_CONS) >>> 24, "CERROR_ATC_INV_SYNC");
         port.invalidationLatency(Latency.NONE);
         board.write(TestBoard.GERRORN, 1);
+        board.settle();
         assertEquals(
                 board.read(TestBoard.CMDQ_PROD),
                 board.read(TestBoard.CMDQ_CONS) & 0xf_ffff,

@@ -282,7 +282,7 @@ class IllegalStructuresTest {
         "2, 0, 24, 2, 40, false",
         "2, 0, 16, 3, 48, false",
         "2, 1, 12, 3, 52, true",
-        "2, 1, 16, 3, 48, false",
+        "2, 1, 16, 3, 48, true", // AArch64.S2InvalidSL() asks for S2DS only
         "0, 1, 12, 4, 52, true",
         "0, 1, 16, 4, 48, false",
         "0, 1, 12, 5, 52, false",

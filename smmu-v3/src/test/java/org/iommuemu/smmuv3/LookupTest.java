@@ -93,6 +93,9 @@ class LookupTest {
     @Test
     void aFaultThatWouldStallIsAValue() {
         nested(plain().with(185)); // S2S
+        long at = board.streamTable + 64 * DEVICE + 16;
+        board.bus.write64(at, board.bus.read64(at) & ~(1L << 58)); // S2R: a stall is recorded without it.
+        board.command(0x03 | (long) DEVICE << 32, 1);
         Lookup lookup = lookUp(Stages.ALL, IOVA + 4096);
         assertEquals(Fault.Response.STALL, lookup.fault().response());
         assertTrue(lookup.fault().recorded());

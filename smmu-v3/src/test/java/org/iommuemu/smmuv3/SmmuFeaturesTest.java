@@ -182,7 +182,9 @@ class SmmuFeaturesTest {
         writtenReads(board, 0xdc, 0x8000_003f, "PRIQ_IRQ_CFG2");
         writtenReads(board, 0x100cc, 0x800f_ffff, "PRIQ_CONS");
         writtenReads(board, 0x2c, 0b1111, "CR2");
-        writtenReads(board, 0x138, 0x0001_003f, "GMPAM: Update is done");
+        board.write(0x138, ALL);
+        for (int i = 0; i < 100 && board.read(0x138) < 0; i++) {} // Update
+        assertEquals(0x0001_003f, board.read(0x138), "GMPAM: Update is done");
         assertEquals(0x0001_003f, board.read(0x130), "MPAMIDR");
         assertEquals(4 << 16, board.read(0x190), "IDR6: one page of 16 queues");
         assertEquals(1, board.read(0x4008));

@@ -425,7 +425,7 @@ class SmmuTest {
         });
         client.start();
         try {
-            for (int i = 0; i < 2000; i++) {
+            for (int i = 0; i < 500; i++) {
                 long page = pages + 4096 * (i & 1);
                 p2m.map(IOVA, page, 4096, Descriptor.STAGE2_RAM);
                 long translation = board.smmu.translate(DEVICE, Translator.NO_SUBSTREAM, IOVA, Access.READ);

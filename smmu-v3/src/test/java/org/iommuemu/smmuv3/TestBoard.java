@@ -75,7 +75,7 @@ final class TestBoard implements AutoCloseable {
     }
 
     TestBoard(SmmuFeatures features) {
-        this(features, TestTiming.AT_ONCE);
+        this(features, TestTiming.chosen());
     }
 
     TestBoard(SmmuFeatures features, TestTiming timing) {

@@ -14,6 +14,11 @@ enum TestTiming {
     /** The same, and all takes a time. */
     UNIT_THREAD_LATE;
 
+    /** What tests run on that do not go through all kinds: system property {@code iommuemu.timing}. */
+    static TestTiming chosen() {
+        return valueOf(System.getProperty("iommuemu.timing", "AT_ONCE"));
+    }
+
     Timing timing() {
         AtomicLong clock = new AtomicLong();
         return switch (this) {

@@ -11,9 +11,11 @@ import java.nio.file.NoSuchFileException;
 import java.nio.file.Path;
 import java.util.ArrayList;
 import java.util.Comparator;
+import java.util.HashMap;
 import java.util.HashSet;
 import java.util.List;
 import java.util.Locale;
+import java.util.Map;
 import java.util.Set;
 import java.util.concurrent.Callable;
 import org.iommuemu.probe.devicetree.DeviceTree;
@@ -253,7 +255,10 @@ final class GroupsCommand implements Callable<Integer> {
     }
 
     private static void table(PrintWriter out, Ansi ansi, GroupsReport report) {
-        boolean streams = report.functions().stream().anyMatch(f -> f.iommu() != null);
+        Map<String, String> streamIds = streamIds(report);
+        boolean streams = !streamIds.isEmpty();
+        Set<String> splits = new HashSet<>();
+        report.split().forEach(splits::addAll);
         List<List<String>> rows = new ArrayList<>();
         List<Boolean> good = new ArrayList<>();
         rows.add(row(streams, "group", "functions", "StreamIDs", "held together by"));
@@ -272,7 +277,7 @@ final class GroupsCommand implements Callable<Integer> {
                         streams,
                         i == 0 ? String.valueOf(group.number()) : "",
                         address,
-                        streamIds(report, address),
+                        streamIds.getOrDefault(address, ""),
                         i >= Math.min(reasons.size(), MOST_REASONS)
                                 ? ""
                                 : reasons.get(i) + (i == MOST_REASONS - 1 ? more : "")));
@@ -286,15 +291,13 @@ final class GroupsCommand implements Callable<Integer> {
         return streams ? List.of(group, functions, ids, reasons) : List.of(group, functions, reasons);
     }
 
-    private static String streamIds(GroupsReport report, String address) {
-        return report.functions().stream()
-                .filter(f -> f.address().equals(address) && f.iommu() != null)
-                .map(f -> String.join(
-                                " ",
-                                f.streamIds().stream().map("0x%x"::formatted).toList())
-                        + " " + f.iommu())
-                .findFirst()
-                .orElse("");
+    private static Map<String, String> streamIds(GroupsReport report) {
+        Map<String, String> all = new HashMap<>();
+        report.functions().stream().filter(f -> f.iommu() != null).forEach(f -> {
+            List<String> ids = f.streamIds().stream().map("0x%x"::formatted).toList();
+            all.put(f.address(), String.join(" ", ids) + " " + f.iommu());
+        });
+        return all;
     }
 
     private static void verdict(PrintWriter out, Ansi ansi, GroupsReport report) {

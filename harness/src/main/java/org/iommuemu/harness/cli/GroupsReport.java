@@ -1,6 +1,7 @@
 package org.iommuemu.harness.cli;
 
 import java.util.ArrayList;
+import java.util.HashMap;
 import java.util.List;
 import java.util.Locale;
 import java.util.Map;
@@ -107,6 +108,7 @@ record GroupsReport(
         List<String> warnings = new ArrayList<>(topology.warnings());
         warnings.addAll(streams.warnings());
         Groups groups = outcome.groups();
+        Map<Integer, List<Reason>> reasons = reasons(outcome.bonds(), groups);
         return new GroupsReport(
                 topology.name(),
                 word(algorithm),
@@ -115,7 +117,8 @@ record GroupsReport(
                         .map(f -> function(topology, acsOn, streams, groups, f))
                         .toList(),
                 groups.members().entrySet().stream()
-                        .map(e -> new Group(e.getKey(), names(e.getValue()), reasons(outcome.bonds(), e.getValue())))
+                        .map(e ->
+                                new Group(e.getKey(), names(e.getValue()), reasons.getOrDefault(e.getKey(), List.of())))
                         .toList(),
                 outcome.log(),
                 groups.splitOf(right).stream().map(GroupsReport::names).toList(),
@@ -152,12 +155,21 @@ record GroupsReport(
                 ids.stream().map(id -> Integer.toUnsignedLong(id.id())).toList());
     }
 
-    private static List<Reason> reasons(List<Bond> bonds, List<PciFunction> group) {
-        return bonds.stream()
-                .filter(bond -> group.contains(bond.a()) && group.contains(bond.b()))
-                .map(bond -> new Reason(
-                        bond.rule().word(), bond.a().toString(), bond.b().toString(), bond.why()))
-                .toList();
+    /** Both ends of a bond are in one group, unless no IOMMU stands before one. */
+    private static Map<Integer, List<Reason>> reasons(List<Bond> bonds, Groups groups) {
+        Map<Integer, List<Reason>> reasons = new HashMap<>();
+        for (Bond bond : bonds) {
+            OptionalInt group = groups.of(bond.a());
+            if (group.isPresent() && groups.of(bond.b()).isPresent()) {
+                reasons.computeIfAbsent(group.getAsInt(), g -> new ArrayList<>())
+                        .add(new Reason(
+                                bond.rule().word(),
+                                bond.a().toString(),
+                                bond.b().toString(),
+                                bond.why()));
+            }
+        }
+        return reasons;
     }
 
     private static Kernel kernel(PciTopology topology, Groups groups) {

@@ -1,7 +1,11 @@
 package org.iommuemu.harness.cli;
 
+import java.util.HashMap;
+import java.util.HashSet;
 import java.util.List;
 import java.util.Locale;
+import java.util.Map;
+import java.util.Set;
 import org.iommuemu.probe.pci.Groups;
 import org.iommuemu.probe.pci.PciFunction;
 import org.iommuemu.probe.pci.PciTopology;
@@ -25,6 +29,9 @@ final class GroupsSvg {
     private final PciTopology topology;
     private final GroupsReport report;
     private final Groups groups;
+    private final Map<String, GroupsReport.Function> functions = new HashMap<>();
+    private final Set<String> splits = new HashSet<>();
+    private final Map<Integer, String> colours = new HashMap<>();
     private final StringBuilder lines = new StringBuilder();
     private final StringBuilder boxes = new StringBuilder();
     private int y = TOP;
@@ -34,6 +41,8 @@ final class GroupsSvg {
         this.topology = topology;
         this.report = report;
         this.groups = groups;
+        report.functions().forEach(f -> functions.put(f.address(), f));
+        report.split().forEach(splits::addAll);
     }
 
     static String draw(PciTopology topology, GroupsReport report, Groups groups) {
@@ -112,11 +121,8 @@ final class GroupsSvg {
     }
 
     private void box(PciFunction function, int x) {
-        GroupsReport.Function said = report.functions().stream()
-                .filter(f -> f.address().equals(function.toString()))
-                .findFirst()
-                .orElseThrow();
-        boolean split = report.split().stream().anyMatch(list -> list.contains(said.address()));
+        GroupsReport.Function said = functions.get(function.toString());
+        boolean split = splits.contains(said.address());
         boolean none = said.group() == null;
         boxes.append(String.format(
                 Locale.ROOT,
@@ -153,11 +159,8 @@ final class GroupsSvg {
         if (groups.members().get(group).size() == 1) {
             return "#ffffff";
         }
-        // Numbers of several functions only, so that neighbours differ.
-        long before = groups.members().headMap(group).values().stream()
-                .filter(list -> list.size() > 1)
-                .count();
-        return COLOURS.get((int) (before % COLOURS.size()));
+        // In the order in which they are drawn, so that neighbours differ.
+        return colours.computeIfAbsent(group, g -> COLOURS.get(colours.size() % COLOURS.size()));
     }
 
     private static String cut(String text) {

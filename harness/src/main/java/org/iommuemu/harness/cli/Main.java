@@ -10,6 +10,7 @@ import picocli.CommandLine.Command;
         description = "Emulates IOMMUs at the level of their registers.",
         subcommands = {
             BootCommand.class,
+            ConformanceCommand.class,
             GroupsCommand.class,
             AttachCommand.class,
             ServeCommand.class,
@@ -39,8 +40,10 @@ public final class Main {
     static CommandLine commandLine() {
         CommandLine commandLine = new CommandLine(new Main());
         commandLine.setExpandAtFiles(false);
-        // A single dash may precede a word: -machine is not -m achine.
-        commandLine.setPosixClusteredShortOptionsAllowed(false);
+        for (String likeQemu : new String[] {ServeCommand.NAME, QtestSystemCommand.NAME}) {
+            // A single dash may precede a word: -machine is not -m achine.
+            commandLine.getSubcommands().get(likeQemu).setPosixClusteredShortOptionsAllowed(false);
+        }
         CommandLine.IParameterExceptionHandler standard = commandLine.getParameterExceptionHandler();
         commandLine.setParameterExceptionHandler((e, args) -> {
             if (!e.getCommandLine().getCommandName().equals(QtestSystemCommand.NAME)) {

@@ -148,7 +148,7 @@ final class QemuOptions {
             },
             hidden = true,
             description = "Without effect.")
-    private boolean flagsWithoutEffect;
+    private boolean[] flagsWithoutEffect;
 
     /** @throws MachineException if one cannot be had; it names it */
     Launch launch(LaunchBuilder builder) {

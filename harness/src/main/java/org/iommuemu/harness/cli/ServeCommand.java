@@ -6,7 +6,6 @@ import java.util.Arrays;
 import java.util.Set;
 import java.util.concurrent.Callable;
 import org.iommuemu.harness.BoardException;
-import org.iommuemu.harness.qtest.Launch;
 import org.iommuemu.harness.qtest.LaunchBuilder;
 import org.iommuemu.harness.qtest.MachineException;
 import org.iommuemu.nativecode.driver.NativeDriverException;
@@ -20,7 +19,7 @@ import picocli.CommandLine.Spec;
 
 /** {@code iommu-emu serve}. */
 @Command(
-        name = "serve",
+        name = ServeCommand.NAME,
         description = {
             "A machine for programs in other processes.",
             "",
@@ -35,6 +34,8 @@ import picocli.CommandLine.Spec;
         version = Main.VERSION,
         mixinStandardHelpOptions = true)
 final class ServeCommand implements Callable<Integer> {
+    static final String NAME = "serve";
+
     private static final Set<String> DRIVER_OPTIONS = Set.of("--socket", "--once", "--operation-timeout");
 
     @Spec
@@ -72,8 +73,7 @@ final class ServeCommand implements Callable<Integer> {
 
     private int serveQtest() throws InterruptedException {
         try {
-            Launch launch = options.launch(LaunchBuilder.withSmmu());
-            Serving.serve(launch);
+            Serving.serve(options.launch(LaunchBuilder.withSmmu()));
             return 0;
         } catch (MachineException e) {
             return badInput(e.getMessage());
@@ -91,7 +91,7 @@ final class ServeCommand implements Callable<Integer> {
     }
 
     private int badInput(String message) {
-        spec.commandLine().getErr().println("iommu-emu serve: " + message);
+        spec.commandLine().getErr().println("iommu-emu: " + message);
         return Main.BAD_INPUT;
     }
 }

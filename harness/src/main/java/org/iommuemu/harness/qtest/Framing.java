@@ -11,6 +11,15 @@ final class Framing {
     /** The longest piece in bytes: what qtest may write with one line, in hexadecimal, and some more. */
     static final int LONGEST = (1 << 27) + 0x1000;
 
+    /** A line or value that does not end. */
+    static final class TooLong extends IOException {
+        private static final long serialVersionUID = 1;
+
+        TooLong(String message) {
+            super(message);
+        }
+    }
+
     private final InputStream in;
     private final byte[] buffer = new byte[0x10000];
     private int at;
@@ -35,7 +44,7 @@ final class Framing {
     /**
      * The next line without its line feed; null at the end, where an unfinished line is dropped.
      *
-     * @throws IOException also if a line is longer than {@link #LONGEST}
+     * @throws TooLong if a line is longer than {@link #LONGEST}
      */
     String line() throws IOException {
         length = 0;
@@ -51,7 +60,7 @@ final class Framing {
     /**
      * The next JSON object, or whatever stands in its place up to the end of the line; null at the end.
      *
-     * @throws IOException also if an object is longer than {@link #LONGEST}
+     * @throws TooLong if an object is longer than {@link #LONGEST}
      */
     String value() throws IOException {
         length = 0;
@@ -94,7 +103,7 @@ final class Framing {
     private void add(int b) throws IOException {
         if (length == piece.length) {
             if (length >= LONGEST) {
-                throw new IOException("more than " + LONGEST + " bytes without an end");
+                throw new TooLong("more than " + LONGEST + " bytes without an end");
             }
             piece = Arrays.copyOf(piece, length * 2);
         }

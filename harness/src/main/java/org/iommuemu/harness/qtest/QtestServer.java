@@ -126,8 +126,11 @@ public final class QtestServer implements AutoCloseable {
         } else if (place instanceof Chardev.Stdio) {
             places.incrementAndGet();
             start(name, () -> {
-                hold(System.in, System.out, conversation);
-                leave();
+                try {
+                    hold(System.in, System.out, conversation);
+                } finally {
+                    leave();
+                }
             });
         }
     }
@@ -135,8 +138,11 @@ public final class QtestServer implements AutoCloseable {
     private void converse(String name, SocketChannel channel, Conversation conversation) {
         places.incrementAndGet();
         start(name, () -> {
-            hold(channel, conversation);
-            leave();
+            try {
+                hold(channel, conversation);
+            } finally {
+                leave();
+            }
         });
     }
 
@@ -203,7 +209,9 @@ public final class QtestServer implements AutoCloseable {
     private void accept(ServerSocketChannel channel, Conversation conversation) {
         while (over.getCount() > 0) {
             try {
-                hold(channel.accept(), conversation);
+                SocketChannel next = channel.accept();
+                remember(next);
+                hold(next, conversation);
             } catch (IOException e) {
                 if (over.getCount() > 0) {
                     log.println("iommu-emu: " + e.getMessage());
@@ -218,14 +226,23 @@ public final class QtestServer implements AutoCloseable {
             hold(SocketStreams.input(channel), SocketStreams.output(channel), conversation);
         } catch (IOException e) {
             log.println("iommu-emu: " + e.getMessage());
+        } finally {
+            synchronized (open) {
+                open.remove(channel);
+            }
         }
     }
 
     private void hold(InputStream in, OutputStream out, Conversation conversation) {
         try {
             conversation.hold(in, new BufferedOutputStream(out, 0x10000));
+        } catch (Framing.TooLong e) {
+            log.println("iommu-emu: a client said " + e.getMessage());
         } catch (IOException e) {
             // The client is gone; that ends the conversation as its last line would have.
+        } catch (RuntimeException e) {
+            log.println("iommu-emu: internal error, please report it: " + e);
+            e.printStackTrace(log);
         }
     }
 

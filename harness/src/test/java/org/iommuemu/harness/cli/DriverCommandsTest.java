@@ -108,6 +108,7 @@ class DriverCommandsTest {
         "boot ../boards/smmuv3-pcie.dtb --driver=smmuv3=missing.so, smmuv3=missing.so: there is no such file",
         "boot ../boards/smmuv3-pcie.dtb --driver=gpu=missing.so, --driver gpu=missing.so",
         "serve ../boards/smmuv3-pcie.dtb, --socket",
+        "serve ../boards/smmuv3-pcie.dtb --socket=/nowhere/at/all --machine=virt, -machine is of the qtest machine",
         "serve missing.dtb --socket=/nowhere/at/all, missing.dtb",
         "serve ../boards/smmuv3-pcie.dtb --socket=/nowhere/at/all, /nowhere/at/all",
     })

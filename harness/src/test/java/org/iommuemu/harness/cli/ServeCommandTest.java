@@ -27,6 +27,16 @@ class ServeCommandTest {
     }
 
     @Test
+    void whatChangesNothingIsTakenTogether() {
+        refuses(
+                1,
+                "-device e1000",
+                "qtest-system-aarch64 -M virt -qtest stdio -display none -nographic -no-reboot -no-user-config -vga none -cpu max "
+                        .concat("-audio none -audiodev none,id=a -serial none -monitor none -name x -S -device e1000")
+                        .split(" "));
+    }
+
+    @Test
     void theLauncherHasQemusStatus() {
         refuses(1, "-machine: no machine", "qtest-system-aarch64", "-qtest", "stdio");
         refuses(1, "-device e1000", "qtest-system-aarch64", "-M", "virt", "-qtest", "stdio", "-device", "e1000");

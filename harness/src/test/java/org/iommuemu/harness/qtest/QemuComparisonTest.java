@@ -44,7 +44,6 @@ class QemuComparisonTest {
 
     private QtestProcess qemu;
     private Talk ours;
-    private int commands;
 
     @BeforeAll
     void startBoth(@TempDir Path folder) throws Exception {

@@ -6,6 +6,7 @@ import java.util.Set;
 import org.iommuemu.mmio.Bus;
 import org.iommuemu.mmio.InterruptController;
 import org.iommuemu.pagetables.PageAllocator;
+import org.iommuemu.probe.devicetree.AddressRange;
 import org.iommuemu.probe.devicetree.DeviceTree;
 import org.iommuemu.probe.devicetree.DeviceTreeNode;
 
@@ -107,7 +108,9 @@ public final class Platform {
         DeviceTreeNode parent = tree.node("/reserved-memory").orElse(null);
         for (DeviceTreeNode node : parent == null ? List.<DeviceTreeNode>of() : parent.children()) {
             if (node.available()) {
-                for (ReservedRegion region : node.iommuAddresses(ReservedRegion::new)) {
+                List<AddressRange> memory = node.reg();
+                for (ReservedRegion region : node.iommuAddresses(
+                        (device, range) -> new ReservedRegion(device, range, memory.contains(range)))) {
                     if (region.device().available()
                             && region.device().iommus().stream().anyMatch(s -> iommus.contains(s.node()))) {
                         regions.add(region);

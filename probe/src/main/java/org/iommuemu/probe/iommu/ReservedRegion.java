@@ -8,6 +8,8 @@ import org.iommuemu.probe.devicetree.DeviceTreeNode;
  * /reserved-memory}.
  *
  * @param device who uses it
- * @param range device addresses, which are guest-physical ones too
+ * @param range device addresses
+ * @param direct whether the memory is at these very addresses, and to be mapped one to one; otherwise they are only not to be
+ *     used
  */
-public record ReservedRegion(DeviceTreeNode device, AddressRange range) {}
+public record ReservedRegion(DeviceTreeNode device, AddressRange range, boolean direct) {}

@@ -82,8 +82,10 @@ public final class GroupRun {
         }
         deferred.forEach(this::probe);
         late.forEach(this::probe);
+        // A virtual function whose physical one's driver failed is not there, and so does not wait.
         List<PciFunction> unprobed = scenario.order().stream()
                 .filter(f -> topology.driver(f).isPresent() && !probed.contains(f))
+                .filter(f -> topology.physical(f).filter(probed::contains).isEmpty())
                 .toList();
         unprobed.stream()
                 .filter(f -> topology.physical(f).isEmpty())
@@ -93,7 +95,8 @@ public final class GroupRun {
     }
 
     private void probe(PciFunction function) {
-        Optional<PciFunction> maker = topology.physical(function).filter(physical -> !bound.contains(physical));
+        Optional<PciFunction> maker = topology.physical(function)
+                .filter(physical -> topology.driver(physical).isPresent() && !bound.contains(physical));
         if (maker.isPresent()) {
             // It is not there before the driver of its physical function makes it.
             waitFor(maker.get(), function);

@@ -3,7 +3,6 @@ package org.iommuemu.probe.pci;
 import java.util.ArrayList;
 import java.util.Collections;
 import java.util.Comparator;
-import java.util.HashSet;
 import java.util.LinkedHashSet;
 import java.util.List;
 import java.util.Map;
@@ -40,13 +39,6 @@ public final class Groups {
     /** Functions by group, each list by address. */
     public SortedMap<Integer, List<PciFunction>> members() {
         return Collections.unmodifiableSortedMap(members);
-    }
-
-    /** The groups without their numbers: sets of functions that are together. */
-    Set<Set<PciFunction>> partition() {
-        Set<Set<PciFunction>> partition = new HashSet<>();
-        members.values().forEach(list -> partition.add(new HashSet<>(list)));
-        return partition;
     }
 
     /**

@@ -108,7 +108,7 @@ class FwspecTest {
     void reservedMemoryIsThatOfDevicesBehindTheUnitsAsked() {
         DeviceTreeNode display = rig.tree.node("/bus/display").orElseThrow();
         assertEquals(
-                List.of(new ReservedRegion(display, new AddressRange(0x7f000000, 0x10000))),
+                List.of(new ReservedRegion(display, new AddressRange(0x7f000000, 0x10000), false)),
                 rig.platform.reservedMemory(
                         java.util.Set.of(rig.tree.node("/iommu@1").orElseThrow())));
         assertTrue(iommus.reservedMemory().isEmpty(), "the mock knows none");

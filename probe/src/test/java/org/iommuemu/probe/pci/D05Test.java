@@ -94,6 +94,15 @@ class D05Test {
     }
 
     @Test
+    void virtualFunctionsOfADriverThatFailedAreNotThereAndWaitForNothing() {
+        GroupRun.Outcome outcome =
+                Pci.run(d05, Algorithm.HISTORIC, Pci.scenario(d05, List.of(), List.of(), List.of("mlx5_core")));
+        assertEquals(List.of(), outcome.unprobed());
+        assertTrue(outcome.groups().of(Pci.function(d05, "000a:11:00.0")).isPresent(), "it got one before it failed");
+        assertTrue(outcome.groups().of(Pci.function(d05, "000a:11:00.2")).isEmpty());
+    }
+
+    @Test
     void aFailingBridgeChangesNothingForTheOthers() {
         ProbeScenario fails = Pci.scenario(d05, BEFORE_THE_SMMU, List.of("mlx5_core"), List.of("000a:10:00.0"));
         assertEquals(List.of(), Pci.run(d05, Algorithm.HISTORIC, fails).unprobed());
