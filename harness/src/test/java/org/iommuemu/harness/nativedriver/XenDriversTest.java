@@ -244,13 +244,13 @@ class XenDriversTest {
         bootsAlike(DeviceTree.read(board));
     }
 
-    /** -Dxen.trees=FILE or FOLDER: the trees of whoever runs this, as far as Xen drives an IOMMU of theirs. */
+    /** -Dxen.trees=FILE or FOLDER, from the root of the project: the trees of whoever runs this, as far as Xen drives an IOMMU of theirs. */
     @Test
     void treesOfTheUsersBootAsWithOurDrivers() throws IOException {
         String given = System.getProperty("xen.trees", "");
         assumeTrue(!given.isEmpty(), "no tree given: -Dxen.trees=FILE or FOLDER with device tree blobs");
         List<Path> trees;
-        try (Stream<Path> files = Files.walk(Path.of(given))) {
+        try (Stream<Path> files = Files.walk(Path.of("..").resolve(given))) {
             trees = files.filter(file -> file.toString().endsWith(".dtb"))
                     .sorted()
                     .toList();
