@@ -558,6 +558,40 @@ class XenDriversTest {
     }
 
     /**
+     * arm_smmu_init_one_queue halves what it cannot get, until it can. What does not fit into the Event queue then is lost
+     * (IHI 0070, 7.4): the driver reads what is there, sees the overflow flag, and hears of the next event again.
+     */
+    @Test
+    void eventsBeyondTheQueueAreLostAndTheDriverGoesOn() throws IOException {
+        long heap = (1 << 20) + (512 << 10) + (256 << 10) + (64 << 10);
+        try (Rig rig = Rig.of(
+                Kind.SMMUV3,
+                heap,
+                (platform, ram) -> NativeDrivers.load(platform, ram, LIBRARY, Via.fastest(), NativeDriver.TIMEOUT))) {
+            rig.booted();
+            Device device = rig.device(Kind.SMMUV3.second);
+            String unit = device.fwspec().iommu().path();
+            assertTrue(rig.log.has(unit + ": allocated 2048 entries for evtq"), rig.log.said::toString);
+            rig.attach(rig.domain(1), device);
+            for (int round = 0; round < 2; round++) {
+                rig.log.faults.clear();
+                rig.log.said.clear();
+                for (int i = 0; i < 2100; i++) {
+                    rig.write(device, INPUT + i * PAGE);
+                }
+                rig.board.interrupts().dispatch();
+                assertEquals(2048, rig.log.faults.size());
+                assertEquals(INPUT + 2047 * PAGE, rig.log.faults.get(2047).address());
+                assertTrue(rig.log.has("EVTQ overflow detected"), rig.log.said::toString);
+                rig.write(device, INPUT + 5000 * PAGE);
+                rig.board.interrupts().dispatch();
+                assertEquals(2049, rig.log.faults.size());
+                assertEquals(INPUT + 5000 * PAGE, rig.log.faults.get(2048).address());
+            }
+        }
+    }
+
+    /**
      * arm_smmu_gerror_handler and arm_smmu_cmdq_skip_err: the SMMU stops at a command that it does not know, the driver puts
      * a CMD_SYNC in its place, and the queue goes on (IHI 0070, 7.1).
      */
