@@ -540,6 +540,49 @@ class XenDriversTest {
         }
     }
 
+    /** S2AP of a page without write permission; a table at an address where no RAM is. */
+    @ParameterizedTest
+    @EnumSource(Kind.class)
+    void permissionFaultsAndAbortedWalksAreTold(Kind kind) throws IOException {
+        try (Rig rig = rig(kind).booted()) {
+            Device device = rig.device(kind.first);
+            Domain domain = rig.domain(1);
+            rig.attach(domain, device);
+            rig.map(domain, INPUT, rig.ram(0), PAGE);
+
+            long page = descriptor(rig, domain, 3);
+            rig.board.memory().write64(page, rig.board.memory().read64(page) & ~(1L << 7));
+            assertEquals(DmaPort.Response.ABORT, rig.write(device, INPUT + 0x10));
+            assertEquals(DmaPort.Response.OK, rig.port(device).read(INPUT + 0x10, new byte[4], 0, 4));
+            rig.board.interrupts().dispatch();
+
+            long table = descriptor(rig, domain, 2);
+            rig.board.memory().write64(table, 0xf_0000_0000L | 3);
+            rig.nativeDriver().iotlbFlush(domain, INPUT, PAGE);
+            assertEquals(DmaPort.Response.ABORT, rig.write(device, INPUT + 0x20));
+            rig.board.interrupts().dispatch();
+
+            assertEquals(
+                    kind == Kind.SMMUV3 ? List.of("F_PERMISSION", "F_WALK_EABT") : List.of("PF", "ABORT"),
+                    rig.log.faults.stream().map(FaultReport::fault).toList());
+            assertEquals(
+                    List.of(INPUT + 0x10, INPUT + 0x20),
+                    rig.log.faults.stream().map(FaultReport::address).toList());
+        }
+    }
+
+    /** Physical address of the descriptor of {@code INPUT} at a level of a domain's table. */
+    private static long descriptor(Rig rig, Domain domain, int level) {
+        long table = domain.ioP2m().root();
+        for (int at = domain.ioP2m().startLevel(); ; at++) {
+            long descriptor = table + 8 * (INPUT >> 39 - 9 * at & 0x1ff);
+            if (at == level) {
+                return descriptor;
+            }
+            table = rig.board.memory().read64(descriptor) & 0x0000_ffff_ffff_f000L;
+        }
+    }
+
     /** A queue is read to its end, however many events one interrupt stands for. */
     @Test
     void oneInterruptBringsAllEvents() throws IOException {
