@@ -304,7 +304,10 @@ struct iommu_emu_driver {
     /* An interrupt that the driver requested is pending. A level interrupt that is not acknowledged in the unit comes again. */
     int (*irq)(void *driver, uint32_t number);
 
-    /* Switches a unit off: no DMA behind it goes through a domain's tables any more. The driver releases its interrupts. */
+    /*
+     * Switches a unit off: no DMA behind it goes through a domain's tables any more. The driver releases its interrupts.
+     * -ENOSYS from a driver that never lets a unit go.
+     */
     int (*remove)(void *driver, uint32_t unit);
 };
 

@@ -62,15 +62,77 @@ void xen_start(const void *fdt)
     dt_unflatten_host_device_tree();
     dt_interrupt_controller = dt_find_interrupt_controller(gics);
     dt_irq_xlate = gic_irq_xlate;
-    iommu_enabled = true;
+}
+
+/* The last answer of each node that a driver was asked for. */
+struct answer {
+    struct list_head list;
+    const struct dt_device_node *node;
+    int rc;
+};
+
+static LIST_HEAD(answers);
+
+static struct answer *find_answer(const struct dt_device_node *node)
+{
+    struct answer *answer;
+
+    list_for_each_entry ( answer, &answers, list )
+        if ( answer->node == node )
+            return answer;
+    return NULL;
+}
+
+/* The linker puts this between Xen's device_init and who calls it. */
+int __real_device_init(struct dt_device_node *node, enum device_class class, const void *data);
+int __wrap_device_init(struct dt_device_node *node, enum device_class class, const void *data);
+
+int __wrap_device_init(struct dt_device_node *node, enum device_class class, const void *data)
+{
+    int rc = __real_device_init(node, class, data);
+    struct answer *answer = find_answer(node);
+
+    if ( rc == -EBADF || !dt_device_is_available(node) )
+        return rc;
+    printk(XENLOG_DEBUG "device_init %s: %d\n", dt_node_full_name(node), rc);
+    if ( !answer )
+    {
+        answer = xzalloc(struct answer);
+        if ( !answer )
+            return -ENOMEM;
+        answer->node = node;
+        list_add_tail(&answer->list, &answers);
+    }
+    answer->rc = rc;
+    return rc;
 }
 
 /* As iommu_hardware_setup asks for each node; which is next, the host decides. */
 int xen_probe(const char *path)
 {
     struct dt_device_node *node = dt_find_node_by_path(path);
+    int rc = node ? device_init(node, DEVICE_IOMMU, NULL) : -ENODEV;
 
-    return node ? device_init(node, DEVICE_IOMMU, NULL) : -ENODEV;
+    if ( !rc )
+        iommu_enabled = true;
+    return rc;
+}
+
+int xen_setup(void)
+{
+    dom_io = xzalloc(struct domain);
+    if ( !dom_io )
+        return -ENOMEM;
+    dom_io->domain_id = DOMID_IO;
+    return iommu_setup();
+}
+
+int xen_answer(const char *path)
+{
+    const struct dt_device_node *node = dt_find_node_by_path(path);
+    const struct answer *answer = find_answer(node);
+
+    return answer ? answer->rc : -ENODEV;
 }
 
 /* What iommu_add_dt_device does, for a function whose StreamIDs come from the bridge's iommu-map. */

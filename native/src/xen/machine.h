@@ -49,8 +49,11 @@ struct xen_domain;
 /* Unflattens the device tree, which stays where it is. */
 void xen_start(const void *fdt);
 
-/* These return 0 or a negative error number. */
+/* These return 0 or a negative error number. xen_probe is one device_init; xen_setup is all of iommu_setup, after which
+ * xen_answer tells what the last device_init of a node came to. */
 int xen_probe(const char *path);
+int xen_setup(void);
+int xen_answer(const char *path);
 int xen_add_device(const char *path, int dt, const char *iommu, const unsigned int *ids, unsigned int count,
                    struct xen_device **device);
 int xen_create_domain(unsigned int id, unsigned int input_bits, unsigned int start_level, unsigned long table,

@@ -112,12 +112,12 @@ final class Rig implements AutoCloseable {
     private final SharedRam ram;
     private final Map<DeviceTreeNode, Device> devices = new IdentityHashMap<>();
 
-    private Rig(Kind kind, Factory factory) throws IOException {
+    private Rig(Kind kind, long heapBytes, Factory factory) throws IOException {
         this.kind = kind;
         Path tree = Path.of("..", "boards", kind.tree);
         board = Board.of(DeviceTree.read(tree), OptionalInt.empty(), MisuseListener.NONE);
         ram = SharedRam.of(board.memory());
-        heap = new HypervisorHeap(board.memory(), kind.ram + HEAP_OFFSET, 128 << 20);
+        heap = new HypervisorHeap(board.memory(), kind.ram + HEAP_OFFSET, heapBytes);
         platform = new Platform(board.bus(), board.interrupts(), heap, board.tree(), log, 48);
         iommus = new Iommus(platform);
         driver = factory.make(platform, ram);
@@ -129,7 +129,12 @@ final class Rig implements AutoCloseable {
 
     /** A board with a driver from anywhere, before anything was probed. */
     static Rig of(Kind kind, Factory factory) throws IOException {
-        return new Rig(kind, factory);
+        return of(kind, 128 << 20, factory);
+    }
+
+    /** The same with this much RAM for the hypervisor. */
+    static Rig of(Kind kind, long heapBytes, Factory factory) throws IOException {
+        return new Rig(kind, heapBytes, factory);
     }
 
     /** A board with a driver that works. */

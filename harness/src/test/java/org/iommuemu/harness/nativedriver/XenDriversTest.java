@@ -8,10 +8,13 @@ import static org.junit.jupiter.api.Assertions.assertTrue;
 import static org.junit.jupiter.api.Assumptions.assumeTrue;
 
 import java.io.IOException;
+import java.nio.charset.StandardCharsets;
 import java.nio.file.Files;
 import java.nio.file.Path;
 import java.util.ArrayList;
 import java.util.Arrays;
+import java.util.Comparator;
+import java.util.HashMap;
 import java.util.LinkedHashMap;
 import java.util.List;
 import java.util.Map;
@@ -62,7 +65,12 @@ class XenDriversTest {
     private static final int CR0ACK = 0x24;
     private static final int STRTAB_BASE = 0x80;
     private static final int CMDQ_BASE = 0x90;
+    private static final int CMDQ_PROD = 0x98;
     private static final int CMDQ_CONS = 0x9c;
+
+    /** Where and how large queues and the stream table are: STRTAB_BASE, CMDQ_BASE, CMDQ_PROD, EVENTQ_BASE. */
+    private static final Set<Integer> OWN_CHOICE = Set.of(STRTAB_BASE, CMDQ_BASE, CMDQ_PROD, 0xa0);
+
     private static final long BASE_ADDRESS = 0x000f_ffff_ffff_ffc0L;
 
     /** Registers of an IPMMU's contexts, 0x40 apart. */
@@ -163,10 +171,43 @@ class XenDriversTest {
         }
     }
 
+    /**
+     * xen_setup.so runs the whole of iommu_setup with the first unit that it is asked for: nodes, deferred list and rounds
+     * are Xen's own. With xen.so they are those of our IommuSetup. Each node is asked as often, in the same order, and
+     * answers the same.
+     */
+    @ParameterizedTest
+    @MethodSource("boards")
+    void ourSetupAsksAsXensDoes(Path board) throws IOException {
+        DeviceTree tree = DeviceTree.read(board);
+        for (OptionalInt product : List.of(OptionalInt.empty(), OptionalInt.of(0x4f10))) {
+            BootOptions options = new BootOptions("", List.of(), Set.of(), product);
+            Rig.Lines xens = new Rig.Lines();
+            Rig.Lines ours = new Rig.Lines();
+            String kind = kind(tree);
+            BootReport whole = BootRun.run(tree, options.with(xen(kind, MADE.resolve("xen_setup.so"))), xens);
+            BootReport single = BootRun.run(tree, options.with(xen(kind, LIBRARY)), ours);
+            assertEquals(asked(xens), asked(ours), ours.said::toString);
+            assertEquals(whole.rc(), single.rc());
+            assertEquals(whole.ioVirtualisation(), xens.has("xen: I/O virtualisation enabled"));
+            assertEquals(whole.masters(), single.masters());
+        }
+    }
+
+    private static List<String> asked(Rig.Lines log) {
+        return log.said.stream().filter(line -> line.contains("device_init")).toList();
+    }
+
+    private static String kind(DeviceTree tree) {
+        return tree.nodes().stream().anyMatch(node -> node.available() && node.isCompatible("arm,smmu-v3"))
+                ? "smmuv3"
+                : "ipmmu";
+    }
+
     /** ipmmu_stage2_supported: a product whose stage 2 does not work has no root, and its caches wait for nothing. */
     @Test
     void anOldCutDoesNotBoot() throws IOException {
-        BootOptions old = new BootOptions("", List.of(), Set.of(), OptionalInt.of(0x4f10)).with(xen("ipmmu"));
+        BootOptions old = new BootOptions("", List.of(), Set.of(), OptionalInt.of(0x4f10)).with(xen("ipmmu", LIBRARY));
         BootReport report = BootRun.run(DeviceTree.read(BOARDS.resolve("rcar-gen3.dtb")), old, new Rig.Lines());
         assertEquals("EAGAIN", report.rc());
         assertEquals("Couldn't configure correctly all the IOMMUs.", report.panic());
@@ -185,10 +226,10 @@ class XenDriversTest {
         }
     }
 
-    private static DriverInC xen(String replaces) {
+    private static DriverInC xen(String replaces, Path library) {
         return new DriverInC(
                 replaces,
-                (platform, ram) -> NativeDrivers.load(platform, ram, LIBRARY, Via.fastest(), NativeDriver.TIMEOUT));
+                (platform, ram) -> NativeDrivers.load(platform, ram, library, Via.fastest(), NativeDriver.TIMEOUT));
     }
 
     static Stream<Path> boards() {
@@ -200,35 +241,89 @@ class XenDriversTest {
     @ParameterizedTest
     @MethodSource("boards")
     void aBoardBootsAsWithOurDrivers(Path board) throws IOException {
-        bootsAlike(board);
+        bootsAlike(DeviceTree.read(board));
     }
 
-    /** -Dxen.trees=FILE or FOLDER: the trees of whoever runs this. */
+    /** -Dxen.trees=FILE or FOLDER, from the root of the project: the trees of whoever runs this, as far as Xen drives an IOMMU of theirs. */
     @Test
     void treesOfTheUsersBootAsWithOurDrivers() throws IOException {
         String given = System.getProperty("xen.trees", "");
         assumeTrue(!given.isEmpty(), "no tree given: -Dxen.trees=FILE or FOLDER with device tree blobs");
-        try (Stream<Path> files = Files.walk(Path.of(given))) {
-            List<Path> trees = files.filter(file -> file.toString().endsWith(".dtb"))
+        List<Path> trees;
+        try (Stream<Path> files = Files.walk(Path.of("..").resolve(given))) {
+            trees = files.filter(file -> file.toString().endsWith(".dtb"))
                     .sorted()
                     .toList();
-            assertFalse(trees.isEmpty(), "no .dtb in " + given);
-            for (Path tree : trees) {
-                bootsAlike(tree);
+        }
+        int known = 0;
+        for (Path tree : trees) {
+            DeviceTree read = inXensWords(tree);
+            // Xen 4.17 has one kind of IOMMU at a time.
+            long kinds = read.nodes().stream()
+                    .filter(XenDriversTest::isKnown)
+                    .map(node -> node.isCompatible("arm,smmu-v3"))
+                    .distinct()
+                    .count();
+            if (kinds == 1) {
+                bootsAlike(read);
+                known++;
             }
         }
+        assertTrue(known > 0, "no .dtb with an IOMMU that Xen 4.17 drives in " + given);
     }
 
-    private static void bootsAlike(Path board) throws IOException {
-        DeviceTree tree = DeviceTree.read(board);
-        boolean smmu = tree.nodes().stream().anyMatch(node -> node.available() && node.isCompatible("arm,smmu-v3"));
+    private static boolean isKnown(DeviceTreeNode node) {
+        return node.available()
+                && Stream.of(
+                                "arm,smmu-v3",
+                                "renesas,ipmmu-r8a7795",
+                                "renesas,ipmmu-r8a77965",
+                                "renesas,ipmmu-r8a7796",
+                                "renesas,ipmmu-r8a77961",
+                                "renesas,ipmmu-r8a779f0")
+                        .anyMatch(node::isCompatible);
+    }
+
+    /** RZ/G2M, RZ/G2N and RZ/G2H are R-Car M3-W, M3-N and H3 without their safety parts; Xen knows those by name. */
+    private static DeviceTree inXensWords(Path tree) throws IOException {
+        byte[] blob = Files.readAllBytes(tree);
+        String text = new String(blob, StandardCharsets.ISO_8859_1)
+                .replace("renesas,ipmmu-r8a774a1\0", "renesas,ipmmu-r8a7796\0\0")
+                .replace("renesas,ipmmu-r8a774b1\0", "renesas,ipmmu-r8a77965\0")
+                .replace("renesas,ipmmu-r8a774e1\0", "renesas,ipmmu-r8a7795\0\0");
+        return DeviceTree.parse(tree.toString(), text.getBytes(StandardCharsets.ISO_8859_1));
+    }
+
+    private static void bootsAlike(DeviceTree tree) {
         Rig.Lines log = new Rig.Lines();
-        BootReport xens = BootRun.run(tree, BootOptions.DEFAULT.with(xen(smmu ? "smmuv3" : "ipmmu")), log);
+        BootReport xens = BootRun.run(tree, BootOptions.DEFAULT.with(xen(kind(tree), LIBRARY)), log);
         BootReport ours = BootRun.run(tree, BootOptions.DEFAULT, new Rig.Lines());
+        if (log.has("no evtq irq")) {
+            // Xen knows interrupts of the GIC only, as some trees' are not: it hears of no fault.
+            ours = withoutFaults(ours);
+            xens = withoutFaults(xens);
+        }
         assertEquals(ours, xens, log.said::toString);
         assertEquals(
                 List.of(),
                 log.said.stream().filter(line -> line.contains("misuse")).toList());
+    }
+
+    private static BootReport withoutFaults(BootReport report) {
+        return new BootReport(
+                report.board(),
+                report.cmdline(),
+                report.rc(),
+                report.panic(),
+                report.ioVirtualisation(),
+                report.rounds(),
+                report.iommus(),
+                report.masters().stream()
+                        .map(m -> new BootReport.MasterResult(m.path(), m.iommu(), m.ids(), m.domain(), m.dma(), null))
+                        .toList(),
+                report.dispatch(),
+                report.unmap(),
+                report.operations());
     }
 
     // ------------------------------------------------------------------------------------------- domains, P2M sharing
@@ -388,6 +483,32 @@ class XenDriversTest {
         }
     }
 
+    /**
+     * arm_smmu_domain_free gives a VMID back without CMD_TLBI_S12_VMALL, which CFGI_STE does not stand for (IHI 0070, 3.17):
+     * the next domain has it, and what was cached with it. Either the driver invalidates, or the cached translation is hit.
+     */
+    @Test
+    void aVmidIsNobodyElsesBeforeItIsInvalidated() throws IOException {
+        try (Rig rig = rig(Kind.SMMUV3).booted()) {
+            Device device = rig.device(Kind.SMMUV3.first);
+            long unit = base(device.fwspec().iommu());
+            Domain former = rig.domain(1);
+            rig.attach(former, device);
+            rig.map(former, INPUT, rig.ram(0), PAGE);
+            rig.assertReaches(device, INPUT, rig.ram(0));
+            int before = rig.board.bus().read32(unit + CMDQ_PROD);
+            rig.iommus.destroy(former);
+            Domain next = rig.domain(2);
+            rig.attach(next, device);
+            long queue = rig.board.bus().read64(unit + CMDQ_BASE) & BASE_ADDRESS & ~0x1fL;
+            boolean invalidated = false;
+            for (int at = before; at < rig.board.bus().read32(unit + CMDQ_PROD); at++) {
+                invalidated |= (rig.board.memory().read64(queue + 16L * at) & 0xff) == 0x28;
+            }
+            assertEquals(invalidated ? DmaPort.Response.ABORT : DmaPort.Response.OK, rig.write(device, INPUT));
+        }
+    }
+
     // ---------------------------------------------------------------------------------------------- faults and errors
 
     /** arm_smmu_evtq_tasklet and ipmmu_domain_irq print what they read; that is what is reported. */
@@ -419,6 +540,49 @@ class XenDriversTest {
         }
     }
 
+    /** S2AP of a page without write permission; a table at an address where no RAM is. */
+    @ParameterizedTest
+    @EnumSource(Kind.class)
+    void permissionFaultsAndAbortedWalksAreTold(Kind kind) throws IOException {
+        try (Rig rig = rig(kind).booted()) {
+            Device device = rig.device(kind.first);
+            Domain domain = rig.domain(1);
+            rig.attach(domain, device);
+            rig.map(domain, INPUT, rig.ram(0), PAGE);
+
+            long page = descriptor(rig, domain, 3);
+            rig.board.memory().write64(page, rig.board.memory().read64(page) & ~(1L << 7));
+            assertEquals(DmaPort.Response.ABORT, rig.write(device, INPUT + 0x10));
+            assertEquals(DmaPort.Response.OK, rig.port(device).read(INPUT + 0x10, new byte[4], 0, 4));
+            rig.board.interrupts().dispatch();
+
+            long table = descriptor(rig, domain, 2);
+            rig.board.memory().write64(table, 0xf_0000_0000L | 3);
+            rig.nativeDriver().iotlbFlush(domain, INPUT, PAGE);
+            assertEquals(DmaPort.Response.ABORT, rig.write(device, INPUT + 0x20));
+            rig.board.interrupts().dispatch();
+
+            assertEquals(
+                    kind == Kind.SMMUV3 ? List.of("F_PERMISSION", "F_WALK_EABT") : List.of("PF", "ABORT"),
+                    rig.log.faults.stream().map(FaultReport::fault).toList());
+            assertEquals(
+                    List.of(INPUT + 0x10, INPUT + 0x20),
+                    rig.log.faults.stream().map(FaultReport::address).toList());
+        }
+    }
+
+    /** Physical address of the descriptor of {@code INPUT} at a level of a domain's table. */
+    private static long descriptor(Rig rig, Domain domain, int level) {
+        long table = domain.ioP2m().root();
+        for (int at = domain.ioP2m().startLevel(); ; at++) {
+            long descriptor = table + 8 * (INPUT >> 39 - 9 * at & 0x1ff);
+            if (at == level) {
+                return descriptor;
+            }
+            table = rig.board.memory().read64(descriptor) & 0x0000_ffff_ffff_f000L;
+        }
+    }
+
     /** A queue is read to its end, however many events one interrupt stands for. */
     @Test
     void oneInterruptBringsAllEvents() throws IOException {
@@ -432,6 +596,40 @@ class XenDriversTest {
             assertEquals(300, rig.log.faults.size());
             for (int i = 0; i < 300; i++) {
                 assertEquals(INPUT + i * PAGE, rig.log.faults.get(i).address());
+            }
+        }
+    }
+
+    /**
+     * arm_smmu_init_one_queue halves what it cannot get, until it can. What does not fit into the Event queue then is lost
+     * (IHI 0070, 7.4): the driver reads what is there, sees the overflow flag, and hears of the next event again.
+     */
+    @Test
+    void eventsBeyondTheQueueAreLostAndTheDriverGoesOn() throws IOException {
+        long heap = (1 << 20) + (512 << 10) + (256 << 10) + (64 << 10);
+        try (Rig rig = Rig.of(
+                Kind.SMMUV3,
+                heap,
+                (platform, ram) -> NativeDrivers.load(platform, ram, LIBRARY, Via.fastest(), NativeDriver.TIMEOUT))) {
+            rig.booted();
+            Device device = rig.device(Kind.SMMUV3.second);
+            String unit = device.fwspec().iommu().path();
+            assertTrue(rig.log.has(unit + ": allocated 2048 entries for evtq"), rig.log.said::toString);
+            rig.attach(rig.domain(1), device);
+            for (int round = 0; round < 2; round++) {
+                rig.log.faults.clear();
+                rig.log.said.clear();
+                for (int i = 0; i < 2100; i++) {
+                    rig.write(device, INPUT + i * PAGE);
+                }
+                rig.board.interrupts().dispatch();
+                assertEquals(2048, rig.log.faults.size());
+                assertEquals(INPUT + 2047 * PAGE, rig.log.faults.get(2047).address());
+                assertTrue(rig.log.has("EVTQ overflow detected"), rig.log.said::toString);
+                rig.write(device, INPUT + 5000 * PAGE);
+                rig.board.interrupts().dispatch();
+                assertEquals(2049, rig.log.faults.size());
+                assertEquals(INPUT + 5000 * PAGE, rig.log.faults.get(2048).address());
             }
         }
     }
@@ -478,32 +676,65 @@ class XenDriversTest {
 
     // ------------------------------------------------------------------------------------------- our drivers and Xen's
 
-    /** Ours of the IPMMU is to do what Xen's does: the same writes of the same registers in the same order. */
-    @Test
-    void ourIpmmuDriverProgramsTheUnitsAsXensDoes() throws IOException {
+    /**
+     * Ours are to do what Xen's do: the same writes of the same registers, and the same commands, in the same order; of
+     * SMMUs each for itself. (At a domain's end ours alone invalidates its VMID, see {@link
+     * #aVmidIsNobodyElsesBeforeItIsInvalidated}.)
+     */
+    @ParameterizedTest
+    @EnumSource(Kind.class)
+    void ourDriverProgramsTheUnitsAsXensDoes(Kind kind) throws IOException {
         List<String> xens;
         List<String> ours;
-        try (Rig rig = rig(Kind.IPMMU)) {
-            xens = writes(rig);
+        try (Rig rig = rig(kind)) {
+            xens = programmed(rig, kind);
         }
-        try (Rig rig = Rig.of(Kind.IPMMU, Rig.Source.JAVA)) {
-            ours = writes(rig);
+        try (Rig rig = Rig.of(kind, Rig.Source.JAVA)) {
+            ours = programmed(rig, kind);
         }
         assertFalse(xens.isEmpty());
         assertEquals(String.join("\n", xens), String.join("\n", ours));
     }
 
-    private static List<String> writes(Rig rig) {
+    /** What a driver writes from the boot to the end of two domains. */
+    private static List<String> programmed(Rig rig, Kind kind) {
         List<String> writes = new ArrayList<>();
         rig.board.bus().addListener(new BusListener() {
+            private final Map<Long, Integer> produced = new HashMap<>();
+
             @Override
             public void onWrite(long address, int size, long value) {
-                writes.add("%x/%d=%x".formatted(address, size, value));
+                for (DeviceTreeNode unit : rig.board.tree().nodes()) {
+                    if (rig.driver.matches(unit) && address >= base(unit) && address - base(unit) < 0x2_0000) {
+                        long offset = address - base(unit);
+                        if (kind == Kind.IPMMU || !OWN_CHOICE.contains((int) offset)) {
+                            writes.add("%s+%x/%d=%x".formatted(unit, offset, size, value));
+                        } else if (offset == CMDQ_PROD) {
+                            commands(rig, unit, (int) value);
+                        }
+                    }
+                }
+            }
+
+            /** Queues may differ in size and place; what counts is what is in them. */
+            private void commands(Rig rig, DeviceTreeNode unit, int end) {
+                long queueBase = rig.board.bus().read64(base(unit) + CMDQ_BASE);
+                int mask = (1 << (queueBase & 0x1f)) - 1;
+                long queue = queueBase & BASE_ADDRESS & ~0x1fL;
+                for (int at = produced.getOrDefault(base(unit), 0); (at & mask) != (end & mask); at++) {
+                    long command = queue + 16L * (at & mask);
+                    writes.add("%s: command %x %x"
+                            .formatted(
+                                    unit,
+                                    rig.board.memory().read64(command),
+                                    rig.board.memory().read64(command + 8)));
+                }
+                produced.put(base(unit), end);
             }
         });
         rig.booted();
-        Device one = rig.device(Kind.IPMMU.first);
-        Device two = rig.device(Kind.IPMMU.second);
+        Device one = rig.device(kind.first);
+        Device two = rig.device(kind.second);
         Domain a = rig.domain(1);
         Domain b = rig.domain(2);
         rig.attach(a, one);
@@ -514,8 +745,12 @@ class XenDriversTest {
         rig.board.interrupts().dispatch();
         assertEquals(Errno.OK, rig.iommus.deassign(a, two));
         rig.attach(b, two);
-        rig.iommus.destroy(a);
-        rig.iommus.destroy(b);
+        if (kind == Kind.IPMMU) {
+            rig.iommus.destroy(a);
+            rig.iommus.destroy(b);
+        } else {
+            writes.sort(Comparator.comparing(line -> line.split("[:+]")[0]));
+        }
         return writes;
     }
 }
