@@ -263,6 +263,8 @@ public final class Smmu implements Translator, AutoCloseable {
                 Registers.PRIQ_IRQ_CFG0,
                 Registers.PRIQ_IRQ_CFG1,
                 Registers.PRIQ_IRQ_CFG2);
+        updateOnce(Registers.CR0, Registers.CR0ACK);
+        updateOnce(Registers.IRQ_CTRL, Registers.IRQ_CTRLACK);
         if (features.chooses(SmmuOption.STORES_GUARDED_WRITES)) {
             return;
         }
@@ -285,6 +287,17 @@ public final class Smmu implements Translator, AutoCloseable {
     private void readOnlyWhile(Register control, Field enable, Register... guarded) {
         for (Register register : guarded) {
             registers.guard(register, () -> !isOrWas(control, enable), enable.name() + " == 1");
+        }
+    }
+
+    /** A field that is being Updated keeps the value that it was given first; others may be changed meanwhile (6.3.9). */
+    private void updateOnce(Register control, Register acknowledge) {
+        for (Field field : control.fields()) {
+            registers.guard(
+                    control,
+                    field.mask(),
+                    () -> ((registers.get(control) ^ registers.get(acknowledge)) & field.mask()) == 0,
+                    "an Update of " + field.name() + " is not complete");
         }
     }
 
