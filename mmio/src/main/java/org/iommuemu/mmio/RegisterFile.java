@@ -160,6 +160,15 @@ public final class RegisterFile implements BusDevice {
         holds[register.index] = busy;
     }
 
+    /** Ends the handshake of a register, if there is one, however long it has lasted: something else has ended it. */
+    public void finish(Register register) {
+        synchronized (lock) {
+            if (handshakes[register.index] != null) {
+                end(register.index);
+            }
+        }
+    }
+
     /** Ends the handshakes that have lasted long enough. */
     public void settle() {
         synchronized (lock) {
@@ -314,6 +323,10 @@ public final class RegisterFile implements BusDevice {
                 || holds[index] != null && holds[index].getAsBoolean()) {
             return;
         }
+        end(index);
+    }
+
+    private void end(int index) {
         handshakes[index] = null;
         underWay--;
         VALUES.setRelease(values, index, values[index] & ~map.busy[index]);
