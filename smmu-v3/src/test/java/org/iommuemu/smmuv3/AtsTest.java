@@ -5,6 +5,9 @@ import static org.junit.jupiter.api.Assertions.assertFalse;
 import static org.junit.jupiter.api.Assertions.assertThrows;
 import static org.junit.jupiter.api.Assertions.assertTrue;
 
+import java.util.ArrayList;
+import java.util.List;
+import java.util.function.BooleanSupplier;
 import org.iommuemu.mmio.Access;
 import org.iommuemu.mmio.AtsPort;
 import org.iommuemu.mmio.Latency;
@@ -299,6 +302,24 @@ class AtsTest {
         board.command(ATC_INV | (long) DEVICE << 32, 52); // Size: everything
         board.sync();
         assertEquals(AtsPort.Outcome.DENIED, write(port, IOVA));
+    }
+
+    @Test
+    void globalInvalidationNeedsAPasid() {
+        List<Boolean> globals = new ArrayList<>();
+        board.smmu.ats().connect(DEVICE, new TranslationService.Endpoint() {
+            @Override
+            public BooleanSupplier invalidate(int substreamId, boolean global, long address, int log2Size) {
+                globals.add(global);
+                return () -> true;
+            }
+
+            @Override
+            public void respond(int substreamId, int group, TranslationService.Response response) {}
+        });
+        board.command(ATC_INV | 1 << 9 | (long) DEVICE << 32, 52);
+        board.command(ATC_INV | 1 << 9 | 1 << 11 | 3 << 12 | (long) DEVICE << 32, 52);
+        assertEquals(List.of(false, true), globals);
     }
 
     @Test
