@@ -150,14 +150,7 @@ public final class Smmu implements Translator, AutoCloseable {
         consumption.add(queue);
         for (int n = 0; n < features.commandQueuePages(); n++) {
             controlPages.add(new ControlPage(
-                    name,
-                    features.queuesPerPage(),
-                    registers,
-                    timing.handshakes(),
-                    interrupts,
-                    consumption,
-                    queues,
-                    misuse));
+                    name, features, registers, timing.handshakes(), interrupts, consumption, queues, misuse));
             optionalPages.add(controlPages.get(n).registers());
         }
         registers.handshakes(timing.handshakes());
@@ -183,6 +176,17 @@ public final class Smmu implements Translator, AutoCloseable {
             }
             consumption.consume();
         });
+        Queue.truncate(registers, Registers.CMDQ_CONS, Registers.CMDQ_RD, Registers.CMDQ_BASE, features.cmdqLog2Size());
+        Queue.truncate(
+                registers,
+                Registers.EVENTQ_PROD,
+                Registers.EVENTQ_WR,
+                Registers.EVENTQ_BASE,
+                features.eventqLog2Size());
+        if (features.has(SmmuFeature.PRI)) {
+            Queue.truncate(
+                    registers, Registers.PRIQ_PROD, Registers.PRIQ_WR, Registers.PRIQ_BASE, features.priqLog2Size());
+        }
         registers.onWrite(Registers.CMDQ_PROD, (before, after) -> consumption.consume());
         registers.onWrite(Registers.GERRORN, (before, after) -> {
             // Toggling the bit of an error that is not active is CONSTRAINED UNPREDICTABLE (6.3.20).

@@ -611,6 +611,20 @@ class SmmuTest {
     }
 
     @Test
+    void indexesOfTheSmmuHaveNothingAboveTheirWrapBit() {
+        TestBoard other = new TestBoard(
+                SmmuFeatures.smmuv3_2().toBuilder().eventqLog2Size(6).build());
+        other.write64(TestBoard.CMDQ_BASE, other.commandQueue | 4);
+        other.write(CMDQ_CONS, 0xf_ffff);
+        assertEquals(0x1f, other.read(CMDQ_CONS));
+        other.write64(TestBoard.CMDQ_BASE, other.commandQueue | 2);
+        assertEquals(0x7, other.read(CMDQ_CONS), "the queue is smaller now");
+        other.write64(TestBoard.EVENTQ_BASE, other.eventQueue | 19);
+        other.write(EVENTQ_PROD, 0x800f_ffff);
+        assertEquals(0x8000_007f, other.read(EVENTQ_PROD), "as much as SMMU_IDR1.EVENTQS allows, and OVFLG");
+    }
+
+    @Test
     void anIllegalCommandStopsTheQueueUntilAcknowledged() {
         board.enabled();
         int prod = board.read(CMDQ_PROD);
