@@ -212,6 +212,11 @@ public final class RegisterFile implements BusDevice {
     }
 
     @Override
+    public boolean takesMessages() {
+        return false;
+    }
+
+    @Override
     public long read(long offset, int size) {
         int at = map.at(offset);
         if (size == 8 && (at == RegisterMap.NONE || map.registers[at >> 1].bytes() == 4)) {

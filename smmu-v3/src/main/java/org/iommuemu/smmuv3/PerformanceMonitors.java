@@ -375,9 +375,7 @@ public final class PerformanceMonitors {
             }
             return;
         }
-        int data = (int) page0.get(irqCfg1);
-        byte[] message = {(byte) data, (byte) (data >>> 8), (byte) (data >>> 16), (byte) (data >>> 24)};
-        if (!bus.dmaWrite(address, message, 0, message.length)) {
+        if (!bus.message(address, (int) page0.get(irqCfg1))) {
             messageAborted = true;
         }
     }

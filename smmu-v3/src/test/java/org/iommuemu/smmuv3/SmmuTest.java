@@ -18,11 +18,9 @@ import static org.junit.jupiter.api.Assertions.assertEquals;
 import static org.junit.jupiter.api.Assertions.assertFalse;
 import static org.junit.jupiter.api.Assertions.assertTrue;
 
-import java.time.Duration;
 import java.util.ArrayList;
 import java.util.List;
 import java.util.concurrent.atomic.AtomicBoolean;
-import org.awaitility.Awaitility;
 import org.iommuemu.mmio.Access;
 import org.iommuemu.mmio.DmaPort;
 import org.iommuemu.mmio.DmaPort.Response;
@@ -707,19 +705,26 @@ class SmmuTest {
         assertEquals(board.read(CMDQ_PROD), board.read(CMDQ_CONS));
     }
 
+    /** Otherwise commands could go on for ever, and two SMMUs wait for each other. */
     @Test
-    void aMessageToOurOwnRegistersDoesNotHang() {
+    void aMessageToRegistersOfAnSmmuIsAborted() {
         board.enabled();
+        int at = board.read(CMDQ_PROD);
+        board.submit(0x46 | 1 << 12 | (long) (at + 3) << 32, SMMU + CMDQ_PROD);
+        board.settle();
+        assertEquals(at + 1, board.read(CMDQ_PROD));
+        assertEquals(at + 1, board.read(CMDQ_CONS));
+        assertEquals(1 << 4, board.read(GERROR), "MSI_CMDQ_ABT_ERR");
+
         board.handshake(IRQ_CTRL, 0);
         board.write64(0x68, SMMU + GERRORN);
-        board.write(0x70, 1);
+        board.write(0x70, 0x11);
         board.handshake(IRQ_CTRL, 0x1);
-        int at = board.read(CMDQ_PROD);
         board.submit(0xff, 0);
-        board.submit(0x46 | 1 << 12 | 3L << 32, SMMU + CMDQ_PROD);
-        Awaitility.await("still at the illegal command")
-                .pollDelay(Duration.ZERO)
-                .until(() -> board.read(CMDQ_CONS) == (1 << 24 | at));
+        board.settle();
+        assertEquals(1 << 24 | at + 1, board.read(CMDQ_CONS), "at the illegal command");
+        assertEquals(1 << 7 | 1 << 4 | 1, board.read(GERROR), "MSI_GERROR_ABT_ERR");
+        assertEquals(0, board.read(GERRORN));
     }
 
     @Test
