@@ -7,6 +7,7 @@ import org.iommuemu.mmio.Bus;
 import org.iommuemu.mmio.BusDevice;
 import org.iommuemu.mmio.Field;
 import org.iommuemu.mmio.InterruptController;
+import org.iommuemu.mmio.Latency;
 import org.iommuemu.mmio.MisuseListener;
 import org.iommuemu.mmio.Register;
 import org.iommuemu.mmio.RegisterFile;
@@ -265,9 +266,9 @@ public final class PerformanceMonitors {
         return counters;
     }
 
-    /** How long SMMU_PMCG_IRQ_CTRLACK takes, see {@link RegisterFile#handshakeReads}. */
-    public void handshakeReads(int reads) {
-        page0.handshakeReads(reads);
+    /** How long SMMU_PMCG_IRQ_CTRLACK takes from now on. */
+    public void handshakes(Latency latency) {
+        page0.handshakes(latency);
     }
 
     /** Counts the clock cycles since this was last done. */

@@ -56,7 +56,9 @@ public final class Smmu implements Translator, AutoCloseable {
     private final Invalidations ports = new Invalidations();
     private final ConfigurationCache configurations = new ConfigurationCache();
     private final Monitored monitored = new Monitored();
-    private final TranslationProcedure procedure;
+    /** Seen by tests, which look without an access. */
+    final TranslationProcedure procedure;
+
     /** Null without ATS. */
     private final AtsInterface ats;
 
@@ -319,21 +321,6 @@ public final class Smmu implements Translator, AutoCloseable {
     /** Size of the register window in bytes: {@link #WINDOW}, and 64 KiB for each optional page (6.1). */
     public long window() {
         return WINDOW + ((long) optionalPages.size() << RegisterPages.LOG2_PAGE);
-    }
-
-    /**
-     * How long handshakes last (SMMU_CR0ACK, SMMU_IRQ_CTRLACK, SMMU_GBPA.Update), see
-     * {@link RegisterFile#handshakeReads}.
-     *
-     * @param reads of the acknowledging register that still see the old state; negative: for ever
-     */
-    public void handshakeReads(int reads) {
-        registers.handshakeReads(reads);
-    }
-
-    /** What ATS and ATOS ask (3.9.1, 9). */
-    TranslationProcedure procedure() {
-        return procedure;
     }
 
     @Override

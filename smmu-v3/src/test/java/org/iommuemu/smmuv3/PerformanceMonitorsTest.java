@@ -9,6 +9,7 @@ import java.util.List;
 import org.iommuemu.mmio.Bus;
 import org.iommuemu.mmio.DmaPort;
 import org.iommuemu.mmio.InterruptController;
+import org.iommuemu.mmio.Latency;
 import org.iommuemu.mmio.MsiFrame;
 import org.iommuemu.mmio.PhysicalMemory;
 import org.iommuemu.mmio.Translator;
@@ -202,6 +203,20 @@ class PerformanceMonitorsTest {
         group.count(MonitorEvent.TRANSACTION, 0, 1);
         interrupts.dispatch();
         assertEquals(List.of(77), raised);
+    }
+
+    @Test
+    void interruptsAreAcknowledgedWhenItIsTimeAndTheMessageStaysGuardedUntilThen() {
+        attach(PerformanceMonitors.Shape.USUAL);
+        bus.write32(PAGE0 + IRQ_CTRL, 1);
+        group.handshakes(Latency.reads(1));
+        bus.write32(PAGE0 + IRQ_CTRL, 0);
+        bus.write32(PAGE0 + IRQ_CFG1, 78);
+        assertEquals(1, misuses.size());
+        assertEquals(1, bus.read32(PAGE0 + IRQ_CTRL + 4), "IRQ_CTRLACK");
+        assertEquals(0, bus.read32(PAGE0 + IRQ_CTRL + 4));
+        bus.write32(PAGE0 + IRQ_CFG1, 78);
+        assertEquals(78, bus.read32(PAGE0 + IRQ_CFG1));
     }
 
     @Test

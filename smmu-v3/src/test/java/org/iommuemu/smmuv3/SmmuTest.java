@@ -24,6 +24,7 @@ import java.util.concurrent.atomic.AtomicBoolean;
 import org.iommuemu.mmio.Access;
 import org.iommuemu.mmio.DmaPort;
 import org.iommuemu.mmio.DmaPort.Response;
+import org.iommuemu.mmio.Latency;
 import org.iommuemu.mmio.MsiFrame;
 import org.iommuemu.mmio.Translation;
 import org.iommuemu.mmio.Translator;
@@ -54,7 +55,7 @@ class SmmuTest {
     private static final int CLASS_IN = 2;
 
     private final TestTiming timing;
-    private final TestBoard board;
+    private TestBoard board;
 
     SmmuTest(TestTiming timing) {
         this.timing = timing;
@@ -112,9 +113,14 @@ class SmmuTest {
 
     // Handshakes and guards
 
+    private void handshakesTake(Latency latency) {
+        board.close();
+        board = new TestBoard(SmmuFeatures.smmuv3_2(), timing.timing().handshakes(latency));
+    }
+
     @Test
     void acknowledgesAfterAsManyReadsAsTold() {
-        board.smmu.handshakeReads(3);
+        handshakesTake(Latency.reads(3));
         board.write(CR0, 0x8);
         for (int i = 0; i < 3; i++) {
             assertEquals(0, board.read(CR0ACK));
@@ -127,7 +133,7 @@ class SmmuTest {
 
     @Test
     void neverAcknowledges() {
-        board.smmu.handshakeReads(-1);
+        handshakesTake(Latency.NEVER);
         assertFalse(board.handshake(CR0, 0x8));
     }
 
@@ -148,11 +154,11 @@ class SmmuTest {
 
     @Test
     void globalBypassUntilGbpaAborts() {
+        handshakesTake(Latency.reads(2));
         assertEquals(Response.OK, board.dmaWrite(DEVICE, RAM));
         board.write(GBPA, 1 << 20);
         assertEquals(0x1000, board.read(GBPA), "ignored: Update is not set");
         assertEquals(1, board.misuses.size());
-        board.smmu.handshakeReads(2);
         board.write(GBPA, 1L << 31 | 1 << 20);
         assertEquals(0x8010_0000, board.read(GBPA));
         board.write(GBPA, 1L << 31);
