@@ -280,6 +280,11 @@ public final class Ipmmu implements Translator {
         abstract long inBank(long offset);
 
         @Override
+        public boolean takesMessages() {
+            return false;
+        }
+
+        @Override
         public long read(long offset, int size) {
             if (refuses("read", offset, size)) {
                 return 0;

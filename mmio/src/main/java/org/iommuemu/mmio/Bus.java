@@ -174,6 +174,22 @@ public final class Bus {
         return dma(true, address, source, offset, length);
     }
 
+    /**
+     * A message-signalled interrupt of a unit: a write of 32 bits to RAM or to a device that takes messages.
+     *
+     * @param address a multiple of 4
+     * @return whether it arrived; otherwise it is aborted
+     */
+    public boolean message(long address, int data) {
+        Window window = window(address, 4);
+        if (window != null && !window.device.takesMessages()) {
+            failed(new BusError(BusError.Reason.UNMAPPED, true, address, 4));
+            return false;
+        }
+        byte[] bytes = {(byte) data, (byte) (data >>> 8), (byte) (data >>> 16), (byte) (data >>> 24)};
+        return dmaWrite(address, bytes, 0, bytes.length);
+    }
+
     private boolean dma(boolean write, long address, byte[] bytes, int offset, int length) {
         if (!isRam(address, length)) {
             for (int done = 0, part; done < length; done += part) {

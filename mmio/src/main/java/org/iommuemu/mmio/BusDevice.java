@@ -26,6 +26,14 @@ public interface BusDevice {
     void write(long offset, int size, long value);
 
     /**
+     * Whether messages of units arrive here ({@link Bus#message}). Not where a write takes a lock under which such a message
+     * may be sent: two units could wait for each other, and one could go on for ever at its own behest.
+     */
+    default boolean takesMessages() {
+        return true;
+    }
+
+    /**
      * Whether the device answers accesses of this size at this offset; where it does not, the bus reports an error.
      *
      * @param offset from the base of the window

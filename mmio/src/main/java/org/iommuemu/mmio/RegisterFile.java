@@ -160,6 +160,15 @@ public final class RegisterFile implements BusDevice {
         holds[register.index] = busy;
     }
 
+    /** Ends the handshake of a register, if there is one, however long it has lasted: something else has ended it. */
+    public void finish(Register register) {
+        synchronized (lock) {
+            if (handshakes[register.index] != null) {
+                end(register.index);
+            }
+        }
+    }
+
     /** Ends the handshakes that have lasted long enough. */
     public void settle() {
         synchronized (lock) {
@@ -200,6 +209,11 @@ public final class RegisterFile implements BusDevice {
     @Override
     public boolean accepts(long offset, int size) {
         return size >= 4;
+    }
+
+    @Override
+    public boolean takesMessages() {
+        return false;
     }
 
     @Override
@@ -314,6 +328,10 @@ public final class RegisterFile implements BusDevice {
                 || holds[index] != null && holds[index].getAsBoolean()) {
             return;
         }
+        end(index);
+    }
+
+    private void end(int index) {
         handshakes[index] = null;
         underWay--;
         VALUES.setRelease(values, index, values[index] & ~map.busy[index]);

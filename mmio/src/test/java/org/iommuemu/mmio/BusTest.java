@@ -313,4 +313,21 @@ class BusTest {
         assertFalse(bus.isOccupied(0, 0x1000));
         assertFalse(bus.isOccupied(-0x1000, 0x1000));
     }
+
+    @Test
+    void messagesArriveInRamAndAtDoorbellsButNotInRegisters() {
+        Register register = Register.word("R", 0, Field.rw("F", 0, 32));
+        RegisterFile registers = new RegisterFile(new RegisterMap(4, List.of(register)), "unit", (unit, what) -> {});
+        bus.attach("unit", 0x2000, 4, registers);
+        Log log = new Log();
+        bus.addListener(log);
+        assertTrue(bus.message(RAM, 0x1234_5678));
+        assertTrue(bus.message(0x1040, 7));
+        assertFalse(bus.message(0x2000, 7));
+        assertFalse(bus.message(0x3000, 7));
+        assertEquals(0x1234_5678, memory.read32(RAM));
+        assertEquals(List.of("w4@40=7"), device.seen);
+        assertEquals(0, registers.get(register));
+        assertEquals(List.of("dma w 40000000+4", "dma w 1040+4", "UNMAPPED w4@2000", "UNMAPPED w4@3000"), log.seen);
+    }
 }

@@ -69,6 +69,11 @@ final class AddressTranslationOperations {
         if (virtual) {
             registers.guard(Registers.VATOS_SEL, () -> !isRunning(ctrl), "RUN == 1");
         }
+        registers.onWrite(Registers.CR0, (before, after) -> {
+            if (Registers.SMMUEN.isSet(before ^ after)) { // Its Update completes after all that runs (6.3.37).
+                group.finish(ctrl);
+            }
+        });
         group.onWrite(ctrl, (before, after) -> {
             if (Registers.RUN.isSet(after)) {
                 group.set(par, translate(group.get(sid), group.get(addr)));

@@ -217,6 +217,9 @@ final class AtsInterface implements TranslationService {
         if (eats == StreamTableEntry.EATS_NONE) {
             return forbidden(transaction, ste.mev());
         }
+        if (features.has(SmmuFeature.PASIDTT) && !hasContext(transaction)) {
+            return Translation.ABORT;
+        }
         if (eats != StreamTableEntry.EATS_SPLIT_STAGE) {
             return beyond ? Translation.ABORT : Translation.identity(address);
         }
@@ -229,6 +232,22 @@ final class AtsInterface implements TranslationService {
             events.record(lookup.fault().event(), lookup.fault().mergeable());
         }
         return Translation.ABORT;
+    }
+
+    /** Whether there is a context for a PASID that a transaction has, or for one without, where PASIDs are told apart. */
+    private boolean hasContext(Transaction transaction) {
+        Fault fault = procedure.configurationFault(transaction);
+        // Without a PASID no CD is asked for.
+        if (fault == null || !transaction.hasSubstream() && fault.event().type() != Event.Type.F_STREAM_DISABLED) {
+            return true;
+        }
+        boolean recorded = isTranslationRelated(fault.event())
+                ? fault.recorded()
+                : Registers.REC_CFG_ATS.isSet(registers.get(Registers.CR2));
+        if (recorded) {
+            events.record(fault.event(), fault.mergeable());
+        }
+        return false;
     }
 
     private long forbidden(Transaction transaction, boolean mergeable) {

@@ -55,7 +55,7 @@ final class CommandQueue {
     /** The CMD_SYNC at the read index is being completed; null if none is. */
     private Latency.Wait synchronising;
 
-    /** A message of CMD_SYNC or of a global error may land on our own registers. */
+    /** Whoever hears of an interrupt, a wake-up or a misuse may access our registers. */
     private boolean consuming;
 
     /** @param latency how long a CMD_SYNC takes at least */

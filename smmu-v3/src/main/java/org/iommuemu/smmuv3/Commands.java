@@ -104,10 +104,11 @@ final class Commands {
             case CMD_ATC_INV -> {
                 if (reachesEndpoints()) {
                     int log2Size = 12 + command.atcSize();
+                    int substream = substream(command);
                     invalidations.add(ats.invalidate(
                             command.streamId(),
-                            substream(command),
-                            command.global(),
+                            substream,
+                            substream != Translator.NO_SUBSTREAM && command.global(), // Else IGNORED (4.5.1).
                             Bits.alignDown(command.address(), log2Size),
                             log2Size));
                 }

@@ -41,6 +41,7 @@ final class ControlPage {
         }
 
         private void connect() {
+            Queue.truncate(page, cons, Registers.CMDQ_RD, base, cmdqLog2Size);
             page.guard(base, () -> !isOrWas(), "EN == 1");
             page.guard(cons, () -> !isOrWas(), "EN == 1");
             // While EN and ENACK differ, PROD is read-only (6.3.108).
@@ -120,6 +121,7 @@ final class ControlPage {
 
     private final RegisterFile page;
     private final List<Ecmdq> queues = new ArrayList<>();
+    private final int cmdqLog2Size;
     private final Latency latency;
     private final Interrupts interrupts;
     private final Consumption consumption;
@@ -132,19 +134,20 @@ final class ControlPage {
     /**
      * A page in its reset state.
      *
-     * @param count of its queues, a power of two up to 256
      * @param registers whose monitor is the unit's
      * @param latency of the handshakes between EN and ENACK
      */
     ControlPage(
             String unit,
-            int count,
+            SmmuFeatures features,
             RegisterFile registers,
             Latency latency,
             Interrupts interrupts,
             Consumption consumption,
             QueueMaker maker,
             MisuseListener misuse) {
+        int count = features.queuesPerPage();
+        cmdqLog2Size = features.cmdqLog2Size();
         this.latency = latency;
         this.interrupts = interrupts;
         this.consumption = consumption;

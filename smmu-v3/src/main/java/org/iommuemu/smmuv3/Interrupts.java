@@ -99,8 +99,7 @@ final class Interrupts {
         }
         if (features.has(SmmuFeature.MSI) && msiAddress != 0) {
             long address = Bits.address(msiAddress, features.oas() - 1, 2);
-            byte[] message = {(byte) data, (byte) (data >>> 8), (byte) (data >>> 16), (byte) (data >>> 24)};
-            if (!bus.dmaWrite(address, message, 0, message.length)) {
+            if (!bus.message(address, data)) {
                 activate(ifAborted);
             }
         }

@@ -1,12 +1,14 @@
 package org.iommuemu.smmuv3;
 
 import java.util.ArrayList;
+import java.util.Arrays;
 import java.util.List;
 import java.util.function.LongSupplier;
 import org.iommuemu.mmio.Bus;
 import org.iommuemu.mmio.BusDevice;
 import org.iommuemu.mmio.Field;
 import org.iommuemu.mmio.InterruptController;
+import org.iommuemu.mmio.Latency;
 import org.iommuemu.mmio.MisuseListener;
 import org.iommuemu.mmio.Register;
 import org.iommuemu.mmio.RegisterFile;
@@ -70,6 +72,7 @@ public final class PerformanceMonitors {
     private static final Field OVFCAP = Field.rw("OVFCAP", 31);
     private static final Field ENABLE = Field.rw("E", 0);
     private static final Field IRQEN = Field.rw("IRQEN", 0);
+    private static final long NONE = -1;
     private static final Field IRQ_ABT = Field.ro("IRQ_ABT", 0, 1, 0);
 
     private final Shape shape;
@@ -102,6 +105,9 @@ public final class PerformanceMonitors {
     /** Bit n: some enabled counter counts event n. Written under the monitor; whoever reads an old value counts late. */
     private volatile int wanted;
 
+    /** By counter: the event that it counts, or {@link #NONE}. Guarded by {@link #counters}. */
+    private final long[] counted;
+
     private long lastCycle;
 
     /** IRQ_ABT. Apart from page 0, whose monitor is taken before that of the counters. */
@@ -130,6 +136,8 @@ public final class PerformanceMonitors {
         lastCycle = clock.getAsLong();
 
         int n = shape.counters();
+        counted = new long[n];
+        Arrays.fill(counted, NONE);
         boolean wide = shape.counterBits() > 32;
         List<Register> counterPage = new ArrayList<>();
         List<Register> controlPage = new ArrayList<>(List.of(cr, irqCtrl, irqCtrlAck));
@@ -182,10 +190,16 @@ public final class PerformanceMonitors {
         mirror(counters, ovsSet, ovsClr);
         page0.onWrite(cr, (before, after) -> configure());
         types.forEach(type -> page0.onWrite(type, (before, after) -> configure()));
-        values.forEach(value -> counters.onRead(value, stored -> {
-            tick();
-            return counters.get(value);
-        }));
+        for (Register value : values) {
+            tickBeforeRead(value);
+            counters.onWrite(value, (before, after) -> {
+                counters.set(value, before);
+                tick(); // What has been counted up to now is overwritten.
+                counters.set(value, after);
+            });
+        }
+        tickBeforeRead(ovsSet);
+        tickBeforeRead(ovsClr);
         if (shape.capture()) {
             counters.onWrite(capr, (before, after) -> {
                 tick();
@@ -203,6 +217,13 @@ public final class PerformanceMonitors {
                 page0.guard(guarded, () -> !IRQEN.isSet(page0.get(irqCtrl) | page0.get(irqCtrlAck)), "IRQEN == 1");
             }
         }
+    }
+
+    private void tickBeforeRead(Register register) {
+        counters.onRead(register, stored -> {
+            tick();
+            return counters.get(register);
+        });
     }
 
     private static Register counter(String name, int base, int n, boolean wide, Field value) {
@@ -265,9 +286,9 @@ public final class PerformanceMonitors {
         return counters;
     }
 
-    /** How long SMMU_PMCG_IRQ_CTRLACK takes, see {@link RegisterFile#handshakeReads}. */
-    public void handshakeReads(int reads) {
-        page0.handshakeReads(reads);
+    /** How long SMMU_PMCG_IRQ_CTRLACK takes from now on. */
+    public void handshakes(Latency latency) {
+        page0.handshakes(latency);
     }
 
     /** Counts the clock cycles since this was last done. */
@@ -303,22 +324,18 @@ public final class PerformanceMonitors {
             int events = 0;
             for (int i = 0; i < shape.counters(); i++) {
                 long event = EVENT.get(page0.get(types.get(i)));
-                if (isEnabled(i) && event < MonitorEvent.values().length) {
-                    events |= 1 << event;
-                }
+                boolean enabled = ENABLE.isSet(page0.get(cr)) && (page0.get(cntenSet) >>> i & 1) != 0;
+                counted[i] = enabled && event < MonitorEvent.values().length ? event : NONE;
+                events |= counted[i] == NONE ? 0 : 1 << event;
             }
             wanted = events;
         }
     }
 
-    private boolean isEnabled(int counter) {
-        return ENABLE.isSet(page0.get(cr)) && (page0.get(cntenSet) >>> counter & 1) != 0;
-    }
-
     private void increment(MonitorEvent event, int streamId, long times) {
         long overflowed = 0;
         for (int i = 0; i < shape.counters(); i++) {
-            if (isEnabled(i) && EVENT.get(page0.get(types.get(i))) == event.ordinal() && matches(i, event, streamId)) {
+            if (counted[i] == event.ordinal() && matches(i, event, streamId)) {
                 long before = counters.get(values.get(i));
                 long after = before + times & -1L >>> 64 - shape.counterBits();
                 counters.set(values.get(i), after);
@@ -375,9 +392,7 @@ public final class PerformanceMonitors {
             }
             return;
         }
-        int data = (int) page0.get(irqCfg1);
-        byte[] message = {(byte) data, (byte) (data >>> 8), (byte) (data >>> 16), (byte) (data >>> 24)};
-        if (!bus.dmaWrite(address, message, 0, message.length)) {
+        if (!bus.message(address, (int) page0.get(irqCfg1))) {
             messageAborted = true;
         }
     }

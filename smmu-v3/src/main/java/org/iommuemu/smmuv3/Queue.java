@@ -1,5 +1,9 @@
 package org.iommuemu.smmuv3;
 
+import org.iommuemu.mmio.Field;
+import org.iommuemu.mmio.Register;
+import org.iommuemu.mmio.RegisterFile;
+
 /** Indexes of a circular queue in memory: position, and a wrap bit above it (IHI 0070, 3.5.1). */
 final class Queue {
     private final int log2Size;
@@ -18,6 +22,23 @@ final class Queue {
         this.log2EntryBytes = log2EntryBytes;
         // ADDR starts at bit 5: aligned to the larger of the queue's size and 32 bytes.
         base = Bits.alignDown(Bits.address(register, oas - 1, 5), log2Size + log2EntryBytes);
+    }
+
+    /**
+     * Makes bits of an index above its wrap bit RAZ, as they are where the SMMU moves the index (6.3.28, 6.3.95, 6.3.97).
+     *
+     * @param index of {@code register}
+     * @param base of the queue, whose LOG2SIZE tells where the wrap bit is
+     * @param maxLog2Size what SMMU_IDR1 allows
+     */
+    static void truncate(RegisterFile registers, Register register, Field index, Register base, int maxLog2Size) {
+        RegisterFile.WriteEffect effect = (before, after) -> {
+            int log2Size = (int) Math.min(Registers.QUEUE_LOG2SIZE.get(registers.get(base)), maxLog2Size);
+            long value = registers.get(register);
+            registers.set(register, index.set(value, index.get(value) & (2L << log2Size) - 1));
+        };
+        registers.onWrite(register, effect);
+        registers.onWrite(base, effect);
     }
 
     private long indexMask() {

@@ -21,6 +21,11 @@ record RegisterPages(BusDevice pages0And1, List<BusDevice> optional) implements 
     }
 
     @Override
+    public boolean takesMessages() {
+        return pages0And1.takesMessages();
+    }
+
+    @Override
     public long read(long offset, int size) {
         return page(offset).read(within(offset), size);
     }

@@ -56,7 +56,9 @@ public final class Smmu implements Translator, AutoCloseable {
     private final Invalidations ports = new Invalidations();
     private final ConfigurationCache configurations = new ConfigurationCache();
     private final Monitored monitored = new Monitored();
-    private final TranslationProcedure procedure;
+    /** Seen by tests, which look without an access. */
+    final TranslationProcedure procedure;
+
     /** Null without ATS. */
     private final AtsInterface ats;
 
@@ -150,14 +152,7 @@ public final class Smmu implements Translator, AutoCloseable {
         consumption.add(queue);
         for (int n = 0; n < features.commandQueuePages(); n++) {
             controlPages.add(new ControlPage(
-                    name,
-                    features.queuesPerPage(),
-                    registers,
-                    timing.handshakes(),
-                    interrupts,
-                    consumption,
-                    queues,
-                    misuse));
+                    name, features, registers, timing.handshakes(), interrupts, consumption, queues, misuse));
             optionalPages.add(controlPages.get(n).registers());
         }
         registers.handshakes(timing.handshakes());
@@ -183,6 +178,17 @@ public final class Smmu implements Translator, AutoCloseable {
             }
             consumption.consume();
         });
+        Queue.truncate(registers, Registers.CMDQ_CONS, Registers.CMDQ_RD, Registers.CMDQ_BASE, features.cmdqLog2Size());
+        Queue.truncate(
+                registers,
+                Registers.EVENTQ_PROD,
+                Registers.EVENTQ_WR,
+                Registers.EVENTQ_BASE,
+                features.eventqLog2Size());
+        if (features.has(SmmuFeature.PRI)) {
+            Queue.truncate(
+                    registers, Registers.PRIQ_PROD, Registers.PRIQ_WR, Registers.PRIQ_BASE, features.priqLog2Size());
+        }
         registers.onWrite(Registers.CMDQ_PROD, (before, after) -> consumption.consume());
         registers.onWrite(Registers.GERRORN, (before, after) -> {
             // Toggling the bit of an error that is not active is CONSTRAINED UNPREDICTABLE (6.3.20).
@@ -263,6 +269,8 @@ public final class Smmu implements Translator, AutoCloseable {
                 Registers.PRIQ_IRQ_CFG0,
                 Registers.PRIQ_IRQ_CFG1,
                 Registers.PRIQ_IRQ_CFG2);
+        updateOnce(Registers.CR0, Registers.CR0ACK);
+        updateOnce(Registers.IRQ_CTRL, Registers.IRQ_CTRLACK);
         if (features.chooses(SmmuOption.STORES_GUARDED_WRITES)) {
             return;
         }
@@ -288,6 +296,17 @@ public final class Smmu implements Translator, AutoCloseable {
         }
     }
 
+    /** A field that is being Updated keeps the value that it was given first; others may be changed meanwhile (6.3.9). */
+    private void updateOnce(Register control, Register acknowledge) {
+        for (Field field : control.fields()) {
+            registers.guard(
+                    control,
+                    field.mask(),
+                    () -> ((registers.get(control) ^ registers.get(acknowledge)) & field.mask()) == 0,
+                    "an Update of " + field.name() + " is not complete");
+        }
+    }
+
     /** Whether a control is on, or its Update to off is not complete yet (6.3.9). */
     private boolean isOrWas(Register control, Field enable) {
         Register acknowledge = control == Registers.CR0 ? Registers.CR0ACK : Registers.IRQ_CTRLACK;
@@ -302,21 +321,6 @@ public final class Smmu implements Translator, AutoCloseable {
     /** Size of the register window in bytes: {@link #WINDOW}, and 64 KiB for each optional page (6.1). */
     public long window() {
         return WINDOW + ((long) optionalPages.size() << RegisterPages.LOG2_PAGE);
-    }
-
-    /**
-     * How long handshakes last (SMMU_CR0ACK, SMMU_IRQ_CTRLACK, SMMU_GBPA.Update), see
-     * {@link RegisterFile#handshakeReads}.
-     *
-     * @param reads of the acknowledging register that still see the old state; negative: for ever
-     */
-    public void handshakeReads(int reads) {
-        registers.handshakeReads(reads);
-    }
-
-    /** What ATS and ATOS ask (3.9.1, 9). */
-    TranslationProcedure procedure() {
-        return procedure;
     }
 
     @Override

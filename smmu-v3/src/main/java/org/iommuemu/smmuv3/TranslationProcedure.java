@@ -253,6 +253,11 @@ final class TranslationProcedure {
         return new Lookup(context.stage1() ? result : Overrides.NONE.combine(result), null);
     }
 
+    /** What is wrong with the configuration of a transaction; null if nothing is, also where STE.Config == 0b0xx. */
+    Fault configurationFault(Transaction transaction) {
+        return configured(transaction) instanceof Fault fault && fault != Fault.SILENT ? fault : null;
+    }
+
     private Configuration configured(Transaction transaction) {
         ConfigurationCache.Entry entry = configurations.lookUp(transaction.streamId(), transaction.substreamId());
         if (entry == null) {

@@ -69,6 +69,19 @@ class AddressTranslationOperationsTest {
     }
 
     @Test
+    void disablingTheSmmuEndsWhatRuns() {
+        board = new TestBoard(SmmuFeatures.smmuv3_3(), Timing.IMMEDIATE.handshakes(Latency.reads(3))).enabled();
+        stage1().map(IOVA, frame, 0x1000, TestBoard.STAGE1_RW);
+        board.write64(GATOS + SID, DEVICE);
+        board.write64(GATOS + ADDR, IOVA | STAGE_1 | READ);
+        board.write(GATOS, 1);
+        assertEquals(1, board.read(GATOS), "RUN");
+        board.handshake(TestBoard.CR0, 0xc);
+        assertEquals(0, board.read(GATOS), "RUN, when SMMUEN == 0 is acknowledged");
+        assertEquals(frame | 3 << 8 | 0xffL << 56, board.bus.read64(TestBoard.SMMU + GATOS + PAR));
+    }
+
+    @Test
     void sizeIsTheLowestBit() {
         long block = board.allocate(0x20_0000);
         stage1().map(0x20_0000, block, 0x20_0000, TestBoard.STAGE1_RW);

@@ -5,6 +5,9 @@ import static org.junit.jupiter.api.Assertions.assertFalse;
 import static org.junit.jupiter.api.Assertions.assertThrows;
 import static org.junit.jupiter.api.Assertions.assertTrue;
 
+import java.util.ArrayList;
+import java.util.List;
+import java.util.function.BooleanSupplier;
 import org.iommuemu.mmio.Access;
 import org.iommuemu.mmio.AtsPort;
 import org.iommuemu.mmio.Latency;
@@ -249,6 +252,55 @@ class AtsTest {
         assertTrue(Translation.translated(board.smmu.ats().translated(DEVICE, NO_PASID, frame, 0)));
     }
 
+    private void substreams(int s1dss) {
+        long cds = board.allocate(64 * 4);
+        board.writeWords(cds + 64 * 3, TestBoard.cd(9, board.stage1Table().root()));
+        long[] ste = TestBoard.stage1(0, cds);
+        ste[0] |= 2L << 59; // S1CDMax
+        ste[1] = EATS_FULL | s1dss;
+        board.stream(DEVICE, ste);
+    }
+
+    private long translated(int pasid) {
+        return board.smmu.ats().translated(DEVICE, pasid, frame, 0);
+    }
+
+    @Test
+    void pasidOfATranslatedTransactionNeedsAContext() {
+        SmmuFeatures features =
+                SmmuFeatures.smmuv3_3().toBuilder().with(SmmuFeature.PASIDTT).build();
+        board = new TestBoard(features).enabled();
+        checks();
+        substreams(0);
+        assertTrue(Translation.translated(translated(3)));
+        assertEquals(Translation.ABORT, translated(4), "C_BAD_SUBSTREAMID");
+        assertEquals(Translation.ABORT, translated(1), "C_BAD_CD");
+        assertEquals(Translation.ABORT, translated(NO_PASID), "F_STREAM_DISABLED");
+        assertTrue(board.events().isEmpty(), "without REC_CFG_ATS");
+
+        board.handshake(TestBoard.CR0, 0xc);
+        board.write(0x2c, REC_CFG_ATS);
+        board.handshake(TestBoard.CR0, 0xd | ATSCHK);
+        translated(4);
+        translated(1);
+        translated(NO_PASID);
+        assertEquals(
+                List.of(0x08, 0x0a, 0x06),
+                board.events().stream().map(TestBoard::type).toList());
+        substreams(2);
+        assertTrue(Translation.translated(translated(NO_PASID)), "CD 0, which nobody reads, is not valid");
+        assertEquals(Translation.ABORT, translated(0));
+        assertEquals(0x06, TestBoard.type(board.event()), "F_STREAM_DISABLED");
+    }
+
+    @Test
+    void pasidOfATranslatedTransactionIsNotSeenWithoutTheFeature() {
+        checks();
+        substreams(0);
+        assertTrue(Translation.translated(translated(4)));
+        assertTrue(Translation.translated(translated(NO_PASID)));
+    }
+
     @Test
     void disabledSmmuForbidsTranslatedTransactions() {
         board.handshake(TestBoard.CR0, 0xc);
@@ -299,6 +351,24 @@ class AtsTest {
         board.command(ATC_INV | (long) DEVICE << 32, 52); // Size: everything
         board.sync();
         assertEquals(AtsPort.Outcome.DENIED, write(port, IOVA));
+    }
+
+    @Test
+    void globalInvalidationNeedsAPasid() {
+        List<Boolean> globals = new ArrayList<>();
+        board.smmu.ats().connect(DEVICE, new TranslationService.Endpoint() {
+            @Override
+            public BooleanSupplier invalidate(int substreamId, boolean global, long address, int log2Size) {
+                globals.add(global);
+                return () -> true;
+            }
+
+            @Override
+            public void respond(int substreamId, int group, TranslationService.Response response) {}
+        });
+        board.command(ATC_INV | 1 << 9 | (long) DEVICE << 32, 52);
+        board.command(ATC_INV | 1 << 9 | 1 << 11 | 3 << 12 | (long) DEVICE << 32, 52);
+        assertEquals(List.of(false, true), globals);
     }
 
     @Test

@@ -192,7 +192,7 @@ class HardwareUpdateTest {
     void aLookUpThatOnlyLooksChangesNothing() {
         nested(true);
         Transaction write = new Transaction(DEVICE, Translator.NO_SUBSTREAM, IOVA, Access.WRITE);
-        TranslationProcedure procedure = board.smmu.procedure();
+        TranslationProcedure procedure = board.smmu.procedure;
         TranslationProcedure.Lookup looked = procedure.lookUp(write, TranslationProcedure.Stages.ALL, false, false);
         assertEquals(PAGE, Translation.address(looked.translation(), IOVA), "writable-clean is writable");
         assertEquals(0, stage1Leaf() & Descriptor.AF);

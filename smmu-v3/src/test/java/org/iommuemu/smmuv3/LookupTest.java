@@ -27,7 +27,7 @@ class LookupTest {
 
     private Lookup lookUp(Stages stages, int substreamId, long address, int access) {
         Transaction transaction = new Transaction(DEVICE, substreamId, address, access);
-        Lookup lookup = board.smmu.procedure().lookUp(transaction, stages, true, true);
+        Lookup lookup = board.smmu.procedure.lookUp(transaction, stages, true, true);
         assertEquals(0, board.events().size());
         return lookup;
     }
@@ -144,19 +144,19 @@ class LookupTest {
         Structure ste = new Structure(TestBoard.stage1(1, board.newCd(5, table.root())));
         board.stream(DEVICE, ste.with(113, 112, 3).words()); // PRIVCFG: privileged
         Transaction read = new Transaction(DEVICE, Translator.NO_SUBSTREAM, IOVA, Access.READ);
-        arrivesAt(PAGE, board.smmu.procedure().lookUp(read, Stages.ALL, true, true));
-        Lookup plain = board.smmu.procedure().lookUp(read, Stages.ALL, false, true);
+        arrivesAt(PAGE, board.smmu.procedure.lookUp(read, Stages.ALL, true, true));
+        Lookup plain = board.smmu.procedure.lookUp(read, Stages.ALL, false, true);
         faults(Event.Type.F_PERMISSION, false, plain);
     }
 
     @Test
     void theEntryOfAStream() {
         nested(plain().with(93, 92, 2));
-        StreamTableEntry ste = board.smmu.procedure().locate(DEVICE).ste();
+        StreamTableEntry ste = board.smmu.procedure.locate(DEVICE).ste();
         assertEquals(StreamTableEntry.EATS_SPLIT_STAGE, ste.eats(true));
         assertEquals(StreamTableEntry.EATS_NONE, ste.eats(false), "without SMMU_CR0.ATSCHK");
         assertEquals(
                 Event.Type.C_BAD_STREAMID,
-                board.smmu.procedure().locate(0x100).fault().event().type());
+                board.smmu.procedure.locate(0x100).fault().event().type());
     }
 }

@@ -9,6 +9,7 @@ import java.util.List;
 import org.iommuemu.mmio.Bus;
 import org.iommuemu.mmio.DmaPort;
 import org.iommuemu.mmio.InterruptController;
+import org.iommuemu.mmio.Latency;
 import org.iommuemu.mmio.MsiFrame;
 import org.iommuemu.mmio.PhysicalMemory;
 import org.iommuemu.mmio.Translator;
@@ -163,6 +164,27 @@ class PerformanceMonitorsTest {
     }
 
     @Test
+    void cyclesUpToAWriteCountAsBeforeIt() {
+        attach(PerformanceMonitors.Shape.USUAL);
+        counts(0, MonitorEvent.CLOCK_CYCLE);
+        cycles += 100;
+        bus.write64(PAGE0 + CNTENCLR, 1);
+        assertEquals(100, counter(0), "a driver disables a counter, then reads it");
+        cycles += 100;
+        bus.write64(PAGE0 + CNTENSET, 1);
+        cycles += 10;
+        bus.write32(PAGE0 + CR, 0);
+        assertEquals(110, counter(0));
+        bus.write32(PAGE0 + CR, 1);
+        cycles += 100;
+        bus.write64(PAGE1, 7);
+        assertEquals(7, counter(0), "cycles before it was set are none of its own");
+        bus.write64(PAGE1, (1L << 48) - 1);
+        cycles += 1;
+        assertEquals(1, bus.read64(PAGE1 + OVSSET), "though nobody read the counter");
+    }
+
+    @Test
     void overflowSetsStatusAndInterrupts() {
         attach(PerformanceMonitors.Shape.USUAL);
         counts(1, MonitorEvent.TRANSACTION);
@@ -202,6 +224,20 @@ class PerformanceMonitorsTest {
         group.count(MonitorEvent.TRANSACTION, 0, 1);
         interrupts.dispatch();
         assertEquals(List.of(77), raised);
+    }
+
+    @Test
+    void interruptsAreAcknowledgedWhenItIsTimeAndTheMessageStaysGuardedUntilThen() {
+        attach(PerformanceMonitors.Shape.USUAL);
+        bus.write32(PAGE0 + IRQ_CTRL, 1);
+        group.handshakes(Latency.reads(1));
+        bus.write32(PAGE0 + IRQ_CTRL, 0);
+        bus.write32(PAGE0 + IRQ_CFG1, 78);
+        assertEquals(1, misuses.size());
+        assertEquals(1, bus.read32(PAGE0 + IRQ_CTRL + 4), "IRQ_CTRLACK");
+        assertEquals(0, bus.read32(PAGE0 + IRQ_CTRL + 4));
+        bus.write32(PAGE0 + IRQ_CFG1, 78);
+        assertEquals(78, bus.read32(PAGE0 + IRQ_CFG1));
     }
 
     @Test

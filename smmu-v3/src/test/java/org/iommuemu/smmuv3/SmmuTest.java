@@ -18,14 +18,13 @@ import static org.junit.jupiter.api.Assertions.assertEquals;
 import static org.junit.jupiter.api.Assertions.assertFalse;
 import static org.junit.jupiter.api.Assertions.assertTrue;
 
-import java.time.Duration;
 import java.util.ArrayList;
 import java.util.List;
 import java.util.concurrent.atomic.AtomicBoolean;
-import org.awaitility.Awaitility;
 import org.iommuemu.mmio.Access;
 import org.iommuemu.mmio.DmaPort;
 import org.iommuemu.mmio.DmaPort.Response;
+import org.iommuemu.mmio.Latency;
 import org.iommuemu.mmio.MsiFrame;
 import org.iommuemu.mmio.Translation;
 import org.iommuemu.mmio.Translator;
@@ -56,7 +55,7 @@ class SmmuTest {
     private static final int CLASS_IN = 2;
 
     private final TestTiming timing;
-    private final TestBoard board;
+    private TestBoard board;
 
     SmmuTest(TestTiming timing) {
         this.timing = timing;
@@ -114,9 +113,14 @@ class SmmuTest {
 
     // Handshakes and guards
 
+    private void handshakesTake(Latency latency) {
+        board.close();
+        board = new TestBoard(SmmuFeatures.smmuv3_2(), timing.timing().handshakes(latency));
+    }
+
     @Test
     void acknowledgesAfterAsManyReadsAsTold() {
-        board.smmu.handshakeReads(3);
+        handshakesTake(Latency.reads(3));
         board.write(CR0, 0x8);
         for (int i = 0; i < 3; i++) {
             assertEquals(0, board.read(CR0ACK));
@@ -129,7 +133,7 @@ class SmmuTest {
 
     @Test
     void neverAcknowledges() {
-        board.smmu.handshakeReads(-1);
+        handshakesTake(Latency.NEVER);
         assertFalse(board.handshake(CR0, 0x8));
     }
 
@@ -150,11 +154,11 @@ class SmmuTest {
 
     @Test
     void globalBypassUntilGbpaAborts() {
+        handshakesTake(Latency.reads(2));
         assertEquals(Response.OK, board.dmaWrite(DEVICE, RAM));
         board.write(GBPA, 1 << 20);
         assertEquals(0x1000, board.read(GBPA), "ignored: Update is not set");
         assertEquals(1, board.misuses.size());
-        board.smmu.handshakeReads(2);
         board.write(GBPA, 1L << 31 | 1 << 20);
         assertEquals(0x8010_0000, board.read(GBPA));
         board.write(GBPA, 1L << 31);
@@ -611,6 +615,20 @@ class SmmuTest {
     }
 
     @Test
+    void indexesOfTheSmmuHaveNothingAboveTheirWrapBit() {
+        TestBoard other = new TestBoard(
+                SmmuFeatures.smmuv3_2().toBuilder().eventqLog2Size(6).build());
+        other.write64(TestBoard.CMDQ_BASE, other.commandQueue | 4);
+        other.write(CMDQ_CONS, 0xf_ffff);
+        assertEquals(0x1f, other.read(CMDQ_CONS));
+        other.write64(TestBoard.CMDQ_BASE, other.commandQueue | 2);
+        assertEquals(0x7, other.read(CMDQ_CONS), "the queue is smaller now");
+        other.write64(TestBoard.EVENTQ_BASE, other.eventQueue | 19);
+        other.write(EVENTQ_PROD, 0x800f_ffff);
+        assertEquals(0x8000_007f, other.read(EVENTQ_PROD), "as much as SMMU_IDR1.EVENTQS allows, and OVFLG");
+    }
+
+    @Test
     void anIllegalCommandStopsTheQueueUntilAcknowledged() {
         board.enabled();
         int prod = board.read(CMDQ_PROD);
@@ -693,19 +711,26 @@ class SmmuTest {
         assertEquals(board.read(CMDQ_PROD), board.read(CMDQ_CONS));
     }
 
+    /** Otherwise commands could go on for ever, and two SMMUs wait for each other. */
     @Test
-    void aMessageToOurOwnRegistersDoesNotHang() {
+    void aMessageToRegistersOfAnSmmuIsAborted() {
         board.enabled();
+        int at = board.read(CMDQ_PROD);
+        board.submit(0x46 | 1 << 12 | (long) (at + 3) << 32, SMMU + CMDQ_PROD);
+        board.settle();
+        assertEquals(at + 1, board.read(CMDQ_PROD));
+        assertEquals(at + 1, board.read(CMDQ_CONS));
+        assertEquals(1 << 4, board.read(GERROR), "MSI_CMDQ_ABT_ERR");
+
         board.handshake(IRQ_CTRL, 0);
         board.write64(0x68, SMMU + GERRORN);
-        board.write(0x70, 1);
+        board.write(0x70, 0x11);
         board.handshake(IRQ_CTRL, 0x1);
-        int at = board.read(CMDQ_PROD);
         board.submit(0xff, 0);
-        board.submit(0x46 | 1 << 12 | 3L << 32, SMMU + CMDQ_PROD);
-        Awaitility.await("still at the illegal command")
-                .pollDelay(Duration.ZERO)
-                .until(() -> board.read(CMDQ_CONS) == (1 << 24 | at));
+        board.settle();
+        assertEquals(1 << 24 | at + 1, board.read(CMDQ_CONS), "at the illegal command");
+        assertEquals(1 << 7 | 1 << 4 | 1, board.read(GERROR), "MSI_GERROR_ABT_ERR");
+        assertEquals(0, board.read(GERRORN));
     }
 
     @Test

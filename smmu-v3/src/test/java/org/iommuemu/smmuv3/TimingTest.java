@@ -68,6 +68,24 @@ class TimingTest {
     }
 
     @Test
+    void aFieldThatIsBeingUpdatedIsNotChangedAgain() {
+        try (TestBoard board = board(Timing.IMMEDIATE.handshakes(Latency.reads(2)))) {
+            board.write(CR0, 0x8);
+            board.write(CR0, 0x4);
+            assertEquals(0xc, board.read(CR0), "CMDQEN keeps its first value, EVENTQEN is another field");
+            assertEquals(1, board.misuses.size());
+            assertTrue(board.misuses.get(0).contains("SMMU_CR0 ignored: an Update of CMDQEN"), board.misuses.get(0));
+            eventually(() -> board.read(CR0ACK) == 0xc);
+            board.handshake(CR0, 0x4);
+            assertEquals(0x4, board.read(CR0));
+
+            board.write(TestBoard.IRQ_CTRL, 0x1);
+            board.write(TestBoard.IRQ_CTRL, 0x4);
+            assertEquals(0x5, board.read(TestBoard.IRQ_CTRL));
+        }
+    }
+
+    @Test
     void aSyncTakesAsManyReadsAsTold() {
         try (TestBoard board =
                 board(Timing.IMMEDIATE.synchronisation(Latency.reads(3))).enabled()) {
