@@ -242,6 +242,14 @@ class BootCommandTest {
     }
 
     @Test
+    void dmaBeyondWhatAnIpmmuHasAddressBitsForIsAFault() throws IOException {
+        JsonNode operations = json(0, MIXED, "--do=dma /soc/ethernet@e6800000 0x8000048000000")
+                .get("operations");
+        assertEquals("EFAULT", operations.get(0).get("answer").textValue());
+        assertEquals("TF", operations.get(0).get("detail").textValue());
+    }
+
+    @Test
     void withoutIoVirtualisationAToolstackIsAnsweredEnosys() throws IOException {
         JsonNode operations =
                 json(0, MIXED, "iommu=0", "--do=assign dom0 /nowhere").get("operations");
