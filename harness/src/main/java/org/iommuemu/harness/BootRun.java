@@ -34,8 +34,8 @@ import org.iommuemu.probe.iommu.IommuDriver;
 import org.iommuemu.probe.iommu.Iommus;
 import org.iommuemu.probe.iommu.Log;
 import org.iommuemu.probe.iommu.OwnTables;
-import org.iommuemu.probe.iommu.PciAddress;
 import org.iommuemu.probe.iommu.Platform;
+import org.iommuemu.probe.pci.PciAddress;
 
 /** Boots a board: IOMMUs up, domain 0 with its RAM, devices assigned to it, and DMA through all of it. */
 public final class BootRun implements AutoCloseable {

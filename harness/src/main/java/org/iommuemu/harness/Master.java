@@ -4,14 +4,15 @@ import java.util.ArrayList;
 import java.util.LinkedHashMap;
 import java.util.List;
 import java.util.Map;
+import java.util.stream.Collectors;
 import org.iommuemu.probe.devicetree.DeviceTree;
 import org.iommuemu.probe.devicetree.DeviceTreeNode;
 import org.iommuemu.probe.devicetree.IommuMapEntry;
-import org.iommuemu.probe.devicetree.Property;
 import org.iommuemu.probe.devicetree.Specifier;
 import org.iommuemu.probe.driver.grantdma.GrantDmaDriver;
 import org.iommuemu.probe.iommu.Device;
-import org.iommuemu.probe.iommu.PciAddress;
+import org.iommuemu.probe.pci.PciAddress;
+import org.iommuemu.probe.pci.StreamIds;
 
 /**
  * A DMA master that the tree puts behind IOMMUs: a device with {@code iommus}, or the functions behind a host bridge's
@@ -22,11 +23,13 @@ import org.iommuemu.probe.iommu.PciAddress;
  * @param functions of a host bridge: for each specifier the function that it is of
  */
 record Master(DeviceTreeNode node, List<Specifier> specifiers, List<PciAddress> functions) {
-    private static final int SEGMENT = 0xffff;
-
-    /** The available masters behind IOMMUs that there are models of, in tree order. */
+    /**
+     * The available masters behind available IOMMUs, in tree order. What a device has behind IOMMUs without a model is one
+     * of its own, {@link #hasModel}.
+     */
     static List<Master> of(DeviceTree tree) {
         List<Master> masters = new ArrayList<>();
+        Map<DeviceTreeNode, Integer> domains = StreamIds.domains(tree);
         for (DeviceTreeNode node : tree.nodes()) {
             if (!node.available()) {
                 continue;
@@ -38,8 +41,8 @@ record Master(DeviceTreeNode node, List<Specifier> specifiers, List<PciAddress> 
                 add(masters, node, List.of(GrantDmaDriver.olderSpecifier(node)));
             }
             if (node.has("iommu-map")) {
-                functions(node).forEach((iommu, found) -> {
-                    if (isKnown(iommu)) {
+                functions(node, domains.getOrDefault(node, 0)).forEach((iommu, found) -> {
+                    if (iommu.available()) {
                         masters.add(new Master(node, List.copyOf(found.keySet()), List.copyOf(found.values())));
                     }
                 });
@@ -49,20 +52,27 @@ record Master(DeviceTreeNode node, List<Specifier> specifiers, List<PciAddress> 
     }
 
     private static void add(List<Master> masters, DeviceTreeNode node, List<Specifier> specifiers) {
-        List<Specifier> known =
-                specifiers.stream().filter(s -> isKnown(s.node())).toList();
-        if (!known.isEmpty()) {
-            masters.add(new Master(node, known, List.of()));
-        }
+        specifiers.stream()
+                .filter(s -> s.node().available())
+                .collect(Collectors.partitioningBy(s -> IommuKind.of(s.node()).isPresent()))
+                .values()
+                .stream()
+                .filter(some -> !some.isEmpty())
+                .forEach(some -> masters.add(new Master(node, some, List.of())));
     }
 
-    private static boolean isKnown(DeviceTreeNode iommu) {
-        return IommuKind.of(iommu).isPresent() && iommu.available();
+    /** Whether there is a model of the IOMMUs; otherwise none of them ever comes up. */
+    boolean hasModel() {
+        return IommuKind.of(specifiers.get(0).node()).isPresent();
+    }
+
+    /** Whether it is kept for a guest: domain 0 does not get it (Xen dt_device_for_passthrough, handle_device). */
+    boolean isForPassthrough() {
+        return node.has("xen,passthrough");
     }
 
     /** By IOMMU and specifier there: the first function that has it. */
-    private static Map<DeviceTreeNode, Map<Specifier, PciAddress>> functions(DeviceTreeNode bridge) {
-        int segment = bridge.property("linux,pci-domain").map(Property::u32).orElse(0) & SEGMENT;
+    private static Map<DeviceTreeNode, Map<Specifier, PciAddress>> functions(DeviceTreeNode bridge, int domain) {
         Map<DeviceTreeNode, Map<Specifier, PciAddress>> byIommu = new LinkedHashMap<>();
         for (IommuMapEntry entry : bridge.iommuMap()) {
             long first = entry.requesterIdBase();
@@ -70,7 +80,7 @@ record Master(DeviceTreeNode node, List<Specifier> specifiers, List<PciAddress> 
                 // A mask may send a requester ID to another entry, or to none.
                 bridge.mapRequesterId((int) requesterId)
                         .ifPresent(s -> byIommu.computeIfAbsent(s.node(), n -> new LinkedHashMap<>())
-                                .putIfAbsent(s, new PciAddress(segment, (int) requesterId)));
+                                .putIfAbsent(s, PciAddress.of(domain, (int) requesterId)));
             }
         }
         return byIommu;

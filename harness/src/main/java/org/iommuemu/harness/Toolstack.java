@@ -16,8 +16,8 @@ import org.iommuemu.probe.iommu.Errno;
 import org.iommuemu.probe.iommu.HypervisorHeap;
 import org.iommuemu.probe.iommu.Iommus;
 import org.iommuemu.probe.iommu.Log;
-import org.iommuemu.probe.iommu.PciAddress;
 import org.iommuemu.probe.iommu.Platform;
+import org.iommuemu.probe.pci.PciAddress;
 
 /**
  * What a toolstack does with a system that has booted: makes domains, and moves devices among them. {@link #USAGE} has the

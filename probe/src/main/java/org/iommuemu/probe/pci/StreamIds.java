@@ -46,7 +46,7 @@ public final class StreamIds {
 
     /**
      * Maps the requester IDs of every function. The host bridge of a function is the node with {@code device_type = "pci"}
-     * of its domain ({@code linux,pci-domain}, else counted in the tree's order) whose {@code bus-range} has its root bus.
+     * of its domain ({@link #domains}) whose {@code bus-range} has its root bus.
      *
      * @throws org.iommuemu.probe.devicetree.DeviceTreeException if a property that this needs is malformed
      */
@@ -89,7 +89,11 @@ public final class StreamIds {
         return PciTopology.Bus.of(top.address());
     }
 
-    private static Map<DeviceTreeNode, Integer> domains(DeviceTree tree) {
+    /**
+     * The available host bridges of a tree, each with its PCI domain: {@code linux,pci-domain}, else counted in the tree's
+     * order.
+     */
+    public static Map<DeviceTreeNode, Integer> domains(DeviceTree tree) {
         List<DeviceTreeNode> hosts =
                 tree.nodes().stream().filter(StreamIds::isHostBridge).toList();
         Set<Integer> taken = new HashSet<>();
