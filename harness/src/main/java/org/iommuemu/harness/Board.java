@@ -155,6 +155,7 @@ public final class Board {
         return plan;
     }
 
+    /** The masters behind available IOMMUs, with a model or without. */
     List<Master> masters() {
         return masters;
     }

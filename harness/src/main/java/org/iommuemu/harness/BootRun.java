@@ -198,7 +198,9 @@ public final class BootRun implements AutoCloseable {
                                                 .sum()
                                         >> 20,
                                 board.iommus().size(),
-                                board.masters().size()));
+                                board.masters().stream()
+                                        .filter(Master::hasModel)
+                                        .count()));
         if (!options.commandLine().isEmpty()) {
             log.info(SUBSYSTEM, "Command line: " + options.commandLine());
         }
@@ -314,9 +316,15 @@ public final class BootRun implements AutoCloseable {
         DeferredProbe probing = new DeferredProbe(iommus, log, () -> now[0], DeferredProbe.TIMEOUT);
         List<Added> all = new ArrayList<>();
         for (Master master : board.masters()) {
+            if (master.isForPassthrough()) {
+                log.info(SUBSYSTEM, master.node() + ": xen,passthrough: it is not for d0");
+                continue;
+            }
             Added added = new Added(master, master.devices(), new LinkedHashMap<>());
             added.devices.forEach((device, specifiers) -> added.answers.put(device, probing.probe(device, specifiers)));
-            all.add(added);
+            if (master.hasModel()) {
+                all.add(added);
+            }
         }
         // Nothing else is going to happen on this board: its time may pass at once.
         now[0] = now[0].plus(DeferredProbe.TIMEOUT);
