@@ -385,6 +385,44 @@ class BootTest {
         assertEquals(List.of("ENODEV", "OK", "OK", "OK"), answers(report), "it is added when it is assigned");
     }
 
+    @Test
+    void whatAnIommuCannotTellApartIsNotForTwoDomains() {
+        DeviceTree tree = smmu(memory(board()), 0x2b400000, 1)
+                .begin("one")
+                .cells("iommus", 1, 5, 1, 6)
+                .end()
+                .begin("two")
+                .cells("iommus", 1, 6)
+                .end()
+                .parse();
+        BootReport report = boot(
+                tree,
+                BootOptions.DEFAULT.then(
+                        "create dom1",
+                        "deassign dom0 /two",
+                        "assign dom1 /two",
+                        "deassign dom0 /one",
+                        "assign dom1 /two"));
+        assertBooted(report);
+        assertEquals(List.of("OK", "OK", "EBUSY", "OK", "OK"), answers(report));
+    }
+
+    @Test
+    void oneDomainMayHaveTheBackendsOfDevicesOfSeveral() {
+        TreeBuilder tree = memory(board())
+                .begin("iommu")
+                .strings("compatible", "xen,grant-dma")
+                .cells("#iommu-cells", 1)
+                .cells("phandle", 1)
+                .end();
+        for (String name : List.of("one", "two")) {
+            tree.begin(name).cells("iommus", 1, 7).end();
+        }
+        BootReport report =
+                boot(tree.parse(), BootOptions.DEFAULT.then("create dom1", "deassign dom0 /two", "assign dom1 /two"));
+        assertEquals(List.of("OK", "OK", "OK"), answers(report));
+    }
+
     private static List<String> answers(BootReport report) {
         return report.operations().stream().map(BootReport.Operation::answer).toList();
     }
