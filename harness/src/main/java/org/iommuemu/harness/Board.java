@@ -25,6 +25,7 @@ import org.iommuemu.probe.devicetree.InterruptSpecifier;
 import org.iommuemu.probe.devicetree.Property;
 import org.iommuemu.probe.devicetree.Specifier;
 import org.iommuemu.probe.iommu.HypervisorHeap;
+import org.iommuemu.probe.pci.StreamIds;
 import org.iommuemu.smmuv3.Smmu;
 import org.iommuemu.smmuv3.SmmuFeatures;
 
@@ -51,12 +52,17 @@ public final class Board {
 
     private final Map<DeviceTreeNode, Translator> units = new IdentityHashMap<>();
 
-    private Board(DeviceTree tree, List<DeviceTreeNode> iommus, Set<IpmmuOption> ipmmuOptions, MisuseListener misuse) {
+    private Board(
+            DeviceTree tree,
+            List<DeviceTreeNode> iommus,
+            List<Master> masters,
+            Set<IpmmuOption> ipmmuOptions,
+            MisuseListener misuse) {
         this.ipmmuOptions = ipmmuOptions.toArray(IpmmuOption[]::new);
         this.tree = tree;
         this.iommus = iommus;
         this.misuse = misuse;
-        masters = Master.of(tree);
+        this.masters = masters;
         plan = RamPlan.of(
                 tree,
                 iommus.stream().flatMap(node -> node.reg().stream().limit(1)).toList());
@@ -81,11 +87,21 @@ public final class Board {
      * OptionalInt, MisuseListener)}.
      */
     public static Board of(DeviceTree tree, OptionalInt product, Set<IpmmuOption> ipmmuOptions, MisuseListener misuse) {
+        return of(tree, product, ipmmuOptions, Optional.empty(), misuse);
+    }
+
+    /** @param pci the functions behind the host bridges; empty for the first and the last that each map entry is for */
+    static Board of(
+            DeviceTree tree,
+            OptionalInt product,
+            Set<IpmmuOption> ipmmuOptions,
+            Optional<StreamIds> pci,
+            MisuseListener misuse) {
         tree.nodes().stream().filter(DeviceTreeNode::available).forEach(Board::check);
         List<DeviceTreeNode> iommus = tree.nodes().stream()
                 .filter(node -> node.available() && IommuKind.of(node).isPresent())
                 .toList();
-        Board board = new Board(tree, iommus, ipmmuOptions, misuse);
+        Board board = new Board(tree, iommus, Master.of(tree, pci), ipmmuOptions, misuse);
         try {
             board.addProductRegister(product);
             board.addIommus();
@@ -155,6 +171,7 @@ public final class Board {
         return plan;
     }
 
+    /** The masters behind available IOMMUs, with a model or without. */
     List<Master> masters() {
         return masters;
     }

@@ -6,6 +6,7 @@ import java.util.OptionalInt;
 import java.util.Set;
 import org.iommuemu.ipmmu.IpmmuOption;
 import org.iommuemu.probe.iommu.Iommus;
+import org.iommuemu.probe.pci.PciTopology;
 
 /**
  * How to boot a board.
@@ -19,6 +20,7 @@ import org.iommuemu.probe.iommu.Iommus;
  * @param dispatch how operations find their IOMMU; empty to choose by what is on the board
  * @param operations of a toolstack, done after the boot: some of {@link #OPERATIONS}
  * @param driversInC drivers in C, which are asked before those in Java
+ * @param pci the PCI functions there are; empty for the first and the last of each entry of {@code iommu-map}
  */
 public record BootOptions(
         String commandLine,
@@ -29,7 +31,8 @@ public record BootOptions(
         Set<IpmmuOption> ipmmuOptions,
         Optional<Iommus.Mode> dispatch,
         List<String> operations,
-        List<DriverInC> driversInC) {
+        List<DriverInC> driversInC,
+        Optional<PciTopology> pci) {
     /** The operations of a toolstack. DOM is "dom1", DEVICE a path in the tree or a PCI address, "0000:01:00.0". */
     public static final String OPERATIONS = Toolstack.USAGE;
 
@@ -58,7 +61,8 @@ public record BootOptions(
                 ipmmuOptions,
                 Optional.empty(),
                 List.of(),
-                List.of());
+                List.of(),
+                Optional.empty());
     }
 
     /** The same boot with drivers in C. */
@@ -72,7 +76,8 @@ public record BootOptions(
                 ipmmuOptions,
                 dispatch,
                 operations,
-                List.of(drivers));
+                List.of(drivers),
+                pci);
     }
 
     /** The same boot with operations of a toolstack after it. */
@@ -86,6 +91,22 @@ public record BootOptions(
                 ipmmuOptions,
                 dispatch,
                 List.of(more),
-                driversInC);
+                driversInC,
+                pci);
+    }
+
+    /** The same boot with these PCI functions. */
+    public BootOptions with(PciTopology functions) {
+        return new BootOptions(
+                commandLine,
+                failures,
+                withoutDrivers,
+                product,
+                linuxIpmmu,
+                ipmmuOptions,
+                dispatch,
+                operations,
+                driversInC,
+                Optional.of(functions));
     }
 }

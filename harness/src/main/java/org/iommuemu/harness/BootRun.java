@@ -2,6 +2,7 @@ package org.iommuemu.harness;
 
 import java.time.Instant;
 import java.util.ArrayList;
+import java.util.Iterator;
 import java.util.LinkedHashMap;
 import java.util.List;
 import java.util.Locale;
@@ -34,8 +35,9 @@ import org.iommuemu.probe.iommu.IommuDriver;
 import org.iommuemu.probe.iommu.Iommus;
 import org.iommuemu.probe.iommu.Log;
 import org.iommuemu.probe.iommu.OwnTables;
-import org.iommuemu.probe.iommu.PciAddress;
 import org.iommuemu.probe.iommu.Platform;
+import org.iommuemu.probe.pci.PciAddress;
+import org.iommuemu.probe.pci.StreamIds;
 
 /** Boots a board: IOMMUs up, domain 0 with its RAM, devices assigned to it, and DMA through all of it. */
 public final class BootRun implements AutoCloseable {
@@ -170,10 +172,13 @@ public final class BootRun implements AutoCloseable {
      * @throws org.iommuemu.nativecode.driver.NativeDriverException if a driver in C cannot be attached
      */
     public static BootReport run(DeviceTree tree, BootOptions options, Log log) {
+        Optional<StreamIds> pci = options.pci().map(functions -> StreamIds.of(tree, functions));
+        pci.ifPresent(ids -> ids.warnings().forEach(warning -> log.warning(SUBSYSTEM, warning)));
         Board board = Board.of(
                 tree,
                 options.product(),
                 options.ipmmuOptions(),
+                pci,
                 (unit, what) -> log.warning("misuse", unit + ": " + what));
         try (BootRun run = new BootRun(board, options, log)) {
             return run.run();
@@ -198,7 +203,9 @@ public final class BootRun implements AutoCloseable {
                                                 .sum()
                                         >> 20,
                                 board.iommus().size(),
-                                board.masters().size()));
+                                board.masters().stream()
+                                        .filter(Master::hasModel)
+                                        .count()));
         if (!options.commandLine().isEmpty()) {
             log.info(SUBSYSTEM, "Command line: " + options.commandLine());
         }
@@ -299,11 +306,10 @@ public final class BootRun implements AutoCloseable {
         BootReport.Unmap unmap = domain0.iommus().size() > 1 ? unmapUnderUse(domain0, own) : null;
         Toolstack toolstack = new Toolstack(platform, iommus, heap, true, Map.of(0, domain0), this::path, trial);
         for (Added added : all) {
-            List<Device> devices = List.copyOf(added.devices.keySet());
-            for (int i = 0; i < devices.size(); i++) {
-                List<PciAddress> functions = added.master.functions();
-                toolstack.found(devices.get(i), functions.isEmpty() ? null : functions.get(i));
-            }
+            Iterator<PciAddress> functions = added.master.functions().keySet().iterator();
+            added.devices
+                    .keySet()
+                    .forEach(device -> toolstack.found(device, functions.hasNext() ? functions.next() : null));
         }
         return new Used(results, unmap, toolstack.run(options.operations(), log));
     }
@@ -314,9 +320,15 @@ public final class BootRun implements AutoCloseable {
         DeferredProbe probing = new DeferredProbe(iommus, log, () -> now[0], DeferredProbe.TIMEOUT);
         List<Added> all = new ArrayList<>();
         for (Master master : board.masters()) {
+            if (master.isForPassthrough()) {
+                log.info(SUBSYSTEM, master.node() + ": xen,passthrough: it is not for d0");
+                continue;
+            }
             Added added = new Added(master, master.devices(), new LinkedHashMap<>());
             added.devices.forEach((device, specifiers) -> added.answers.put(device, probing.probe(device, specifiers)));
-            all.add(added);
+            if (master.hasModel()) {
+                all.add(added);
+            }
         }
         // Nothing else is going to happen on this board: its time may pass at once.
         now[0] = now[0].plus(DeferredProbe.TIMEOUT);

@@ -78,19 +78,22 @@ final class DmaTrial {
      * @return the fault that was reported; null if it was not refused, or another address is reported
      */
     String provoke(DmaPath path, String who, long address) {
-        byte[] line = new byte[64];
-        faults.clear();
-        DmaPort.Response response = path.transfer(false, address, line);
-        if (response == DmaPort.Response.OK) {
+        String fault = read(path, address);
+        if (fault == null) {
             log.error(SUBSYSTEM, "%s reached 0x%x".formatted(who, address));
-            return null;
-        }
-        String fault = takeFault(response + ", not reported");
-        if (!faults.isEmpty() && faults.get(faults.size() - 1).address() != path.inputAddress()) {
+        } else if (!faults.isEmpty() && faults.get(faults.size() - 1).address() != path.inputAddress()) {
             log.error(SUBSYSTEM, "%s: another address than 0x%x is reported".formatted(who, path.inputAddress()));
             return null;
         }
         return fault;
+    }
+
+    /** Reads a line; the answer is the fault that was reported, null if there was something to read. */
+    String read(DmaPath path, long address) {
+        byte[] line = new byte[64];
+        faults.clear();
+        DmaPort.Response response = path.transfer(false, address, line);
+        return response == DmaPort.Response.OK ? null : takeFault(response + ", not reported");
     }
 
     /** The fault that a driver reports once its interrupt is let in. */

@@ -1,32 +1,40 @@
 package org.iommuemu.harness;
 
 import java.util.ArrayList;
+import java.util.HashSet;
 import java.util.LinkedHashMap;
 import java.util.List;
 import java.util.Map;
+import java.util.Optional;
+import java.util.Set;
+import java.util.stream.Collectors;
 import org.iommuemu.probe.devicetree.DeviceTree;
 import org.iommuemu.probe.devicetree.DeviceTreeNode;
 import org.iommuemu.probe.devicetree.IommuMapEntry;
-import org.iommuemu.probe.devicetree.Property;
 import org.iommuemu.probe.devicetree.Specifier;
 import org.iommuemu.probe.driver.grantdma.GrantDmaDriver;
 import org.iommuemu.probe.iommu.Device;
-import org.iommuemu.probe.iommu.PciAddress;
+import org.iommuemu.probe.pci.PciAddress;
+import org.iommuemu.probe.pci.StreamIds;
 
 /**
  * A DMA master that the tree puts behind IOMMUs: a device with {@code iommus}, or the functions behind a host bridge's
- * {@code iommu-map} that go to one IOMMU, the first and the last of each entry.
+ * {@code iommu-map} that go to one IOMMU.
  *
  * @param node the device, or the host bridge
  * @param specifiers where its DMA goes, as IOMMU and cells
- * @param functions of a host bridge: for each specifier the function that it is of
+ * @param functions of a host bridge, each with its own specifiers
  */
-record Master(DeviceTreeNode node, List<Specifier> specifiers, List<PciAddress> functions) {
-    private static final int SEGMENT = 0xffff;
-
-    /** The available masters behind IOMMUs that there are models of, in tree order. */
-    static List<Master> of(DeviceTree tree) {
+record Master(DeviceTreeNode node, List<Specifier> specifiers, Map<PciAddress, List<Specifier>> functions) {
+    /**
+     * The available masters behind available IOMMUs, in tree order. What a device has behind IOMMUs without a model is one
+     * of its own, {@link #hasModel}.
+     *
+     * @param pci the PCI functions there are; empty for the first and the last that each entry of {@code iommu-map} is for
+     */
+    static List<Master> of(DeviceTree tree, Optional<StreamIds> pci) {
         List<Master> masters = new ArrayList<>();
+        Map<DeviceTreeNode, Integer> domains = StreamIds.domains(tree);
         for (DeviceTreeNode node : tree.nodes()) {
             if (!node.available()) {
                 continue;
@@ -38,50 +46,70 @@ record Master(DeviceTreeNode node, List<Specifier> specifiers, List<PciAddress> 
                 add(masters, node, List.of(GrantDmaDriver.olderSpecifier(node)));
             }
             if (node.has("iommu-map")) {
-                functions(node).forEach((iommu, found) -> {
-                    if (isKnown(iommu)) {
-                        masters.add(new Master(node, List.copyOf(found.keySet()), List.copyOf(found.values())));
-                    }
-                });
+                Map<PciAddress, List<Specifier>> functions =
+                        pci.map(ids -> ids.behind(node)).orElseGet(() -> ends(node, domains.getOrDefault(node, 0)));
+                addFunctions(masters, node, functions);
             }
         }
         return masters;
     }
 
     private static void add(List<Master> masters, DeviceTreeNode node, List<Specifier> specifiers) {
-        List<Specifier> known =
-                specifiers.stream().filter(s -> isKnown(s.node())).toList();
-        if (!known.isEmpty()) {
-            masters.add(new Master(node, known, List.of()));
-        }
+        specifiers.stream()
+                .filter(s -> s.node().available())
+                .collect(Collectors.partitioningBy(s -> IommuKind.of(s.node()).isPresent()))
+                .values()
+                .stream()
+                .filter(some -> !some.isEmpty())
+                .forEach(some -> masters.add(new Master(node, some, Map.of())));
     }
 
-    private static boolean isKnown(DeviceTreeNode iommu) {
-        return IommuKind.of(iommu).isPresent() && iommu.available();
+    /** Whether there is a model of the IOMMUs; otherwise none of them ever comes up. */
+    boolean hasModel() {
+        return IommuKind.of(specifiers.get(0).node()).isPresent();
     }
 
-    /** By IOMMU and specifier there: the first function that has it. */
-    private static Map<DeviceTreeNode, Map<Specifier, PciAddress>> functions(DeviceTreeNode bridge) {
-        int segment = bridge.property("linux,pci-domain").map(Property::u32).orElse(0) & SEGMENT;
-        Map<DeviceTreeNode, Map<Specifier, PciAddress>> byIommu = new LinkedHashMap<>();
+    /** Whether it is kept for a guest: domain 0 does not get it (Xen dt_device_for_passthrough, handle_device). */
+    boolean isForPassthrough() {
+        return node.has("xen,passthrough");
+    }
+
+    private static void addFunctions(
+            List<Master> masters, DeviceTreeNode bridge, Map<PciAddress, List<Specifier>> functions) {
+        Map<DeviceTreeNode, Map<PciAddress, List<Specifier>>> byIommu = new LinkedHashMap<>();
+        functions.forEach((address, specifiers) -> {
+            DeviceTreeNode iommu = specifiers.get(0).node();
+            if (iommu.available()) {
+                byIommu.computeIfAbsent(iommu, n -> new LinkedHashMap<>()).put(address, specifiers);
+            }
+        });
+        byIommu.values().forEach(some -> {
+            List<Specifier> all =
+                    some.values().stream().flatMap(List::stream).distinct().toList();
+            masters.add(new Master(bridge, all, some));
+        });
+    }
+
+    /** The first and the last function that each entry of a bridge's map is for; of those with one ID the first. */
+    private static Map<PciAddress, List<Specifier>> ends(DeviceTreeNode bridge, int domain) {
+        Map<PciAddress, List<Specifier>> functions = new LinkedHashMap<>();
+        Set<Specifier> seen = new HashSet<>();
         for (IommuMapEntry entry : bridge.iommuMap()) {
             long first = entry.requesterIdBase();
             for (long requesterId : new long[] {first, first + entry.length() - 1}) {
                 // A mask may send a requester ID to another entry, or to none.
                 bridge.mapRequesterId((int) requesterId)
-                        .ifPresent(s -> byIommu.computeIfAbsent(s.node(), n -> new LinkedHashMap<>())
-                                .putIfAbsent(s, new PciAddress(segment, (int) requesterId)));
+                        .filter(seen::add)
+                        .ifPresent(s -> functions.put(PciAddress.of(domain, (int) requesterId), List.of(s)));
             }
         }
-        return byIommu;
+        return functions;
     }
 
     /** The devices that it is to the framework: itself, or each function by itself; with the specifiers of each. */
     Map<Device, List<Specifier>> devices() {
         Map<Device, List<Specifier>> devices = new LinkedHashMap<>();
-        for (int i = 0; i < functions.size(); i++) {
-            devices.put(new Device(node, node.path() + " " + functions.get(i)), List.of(specifiers.get(i)));
-        }
+        functions.forEach((address, own) -> devices.put(new Device(node, node.path() + " " + address), own));
         if (functions.isEmpty()) {
             devices.put(new Device(node), specifiers);
         }

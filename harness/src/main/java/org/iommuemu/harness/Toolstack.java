@@ -16,8 +16,8 @@ import org.iommuemu.probe.iommu.Errno;
 import org.iommuemu.probe.iommu.HypervisorHeap;
 import org.iommuemu.probe.iommu.Iommus;
 import org.iommuemu.probe.iommu.Log;
-import org.iommuemu.probe.iommu.PciAddress;
 import org.iommuemu.probe.iommu.Platform;
+import org.iommuemu.probe.pci.PciAddress;
 
 /**
  * What a toolstack does with a system that has booted: makes domains, and moves devices among them. {@link #USAGE} has the
@@ -247,9 +247,7 @@ final class Toolstack {
             DmaPath path = paths.path(device, id, domain == null ? 0 : domain.id());
             long page = address & -PAGE;
             long machine = domain == null ? -1 : domain.resolve(page);
-            String answer = machine == -1
-                    ? trial.provoke(path, device.toString(), address)
-                    : trial.transfer(path, page, machine, id);
+            String answer = machine == -1 ? trial.read(path, address) : trial.transfer(path, page, machine, id);
             result = result.equals(DmaTrial.OK) ? answer == null ? "reached 0x%x".formatted(address) : answer : result;
         }
         return new Answer(result.equals(DmaTrial.OK) ? Errno.OK : Errno.EFAULT, result);

@@ -339,6 +339,111 @@ class BootTest {
     }
 
     @Test
+    void whoNamesAnIommuThatNoDriverIsForGoesOnWithoutItAfterTheTimeout() {
+        DeviceTree tree = smmu(memory(board()), 0x2b400000, 1)
+                .begin("iommu@2b800000")
+                .strings("compatible", "arm,mmu-500")
+                .cells("#iommu-cells", 1)
+                .cells("phandle", 2)
+                .end()
+                .begin("dma")
+                .cells("iommus", 1, 5)
+                .end()
+                .begin("gpu")
+                .cells("iommus", 2, 5)
+                .end()
+                .parse();
+        BootReport report = boot(tree, BootOptions.DEFAULT.then("create dom1", "assign dom1 /gpu"));
+        assertBooted(report);
+        assertEquals(1, report.masters().size(), "of those that there is a model in front of");
+        assertTrue(
+                log.lines.contains("WARNING iommu: /gpu: deferred probe timeout, ignoring dependency"),
+                log.lines::toString);
+        assertEquals("EINVAL", report.operations().get(1).answer(), "nothing protects it");
+    }
+
+    @Test
+    void aDeviceThatIsKeptForAGuestIsNotForDomain0() {
+        DeviceTree tree = smmu(memory(board()), 0x2b400000, 1)
+                .begin("dma")
+                .cells("iommus", 1, 5)
+                .end()
+                .begin("nic")
+                .cells("iommus", 1, 0x1ffff)
+                .cells("xen,passthrough")
+                .end()
+                .parse();
+        BootReport report = boot(
+                tree,
+                BootOptions.DEFAULT.then(
+                        "dma /nic 0x40000000", "create dom1", "assign dom1 /nic", "dma /nic 0x40000000"));
+        assertBooted(report);
+        assertEquals(
+                List.of("/dma"),
+                report.masters().stream().map(BootReport.MasterResult::path).toList());
+        assertTrue(log.lines.contains("INFO boot: /nic: xen,passthrough: it is not for d0"), log.lines::toString);
+        assertEquals(List.of("ENODEV", "OK", "OK", "OK"), answers(report), "it is added when it is assigned");
+    }
+
+    @Test
+    void whatAnIommuCannotTellApartIsNotForTwoDomains() {
+        DeviceTree tree = smmu(memory(board()), 0x2b400000, 1)
+                .begin("one")
+                .cells("iommus", 1, 5, 1, 6)
+                .end()
+                .begin("two")
+                .cells("iommus", 1, 6)
+                .end()
+                .parse();
+        BootReport report = boot(
+                tree,
+                BootOptions.DEFAULT.then(
+                        "create dom1",
+                        "deassign dom0 /two",
+                        "assign dom1 /two",
+                        "deassign dom0 /one",
+                        "assign dom1 /two"));
+        assertBooted(report);
+        assertEquals(List.of("OK", "OK", "EBUSY", "OK", "OK"), answers(report));
+    }
+
+    @Test
+    void oneDomainMayHaveTheBackendsOfDevicesOfSeveral() {
+        TreeBuilder tree = memory(board())
+                .begin("iommu")
+                .strings("compatible", "xen,grant-dma")
+                .cells("#iommu-cells", 1)
+                .cells("phandle", 1)
+                .end();
+        for (String name : List.of("one", "two")) {
+            tree.begin(name).cells("iommus", 1, 7).end();
+        }
+        BootReport report =
+                boot(tree.parse(), BootOptions.DEFAULT.then("create dom1", "deassign dom0 /two", "assign dom1 /two"));
+        assertEquals(List.of("OK", "OK", "OK"), answers(report));
+    }
+
+    private static List<String> answers(BootReport report) {
+        return report.operations().stream().map(BootReport.Operation::answer).toList();
+    }
+
+    @Test
+    void hostBridgesThatStateNoDomainAreCounted() {
+        TreeBuilder tree = smmu(memory(board()), 0x2b400000, 1);
+        for (int i = 0; i < 2; i++) {
+            tree.begin("pcie@" + i)
+                    .strings("device_type", "pci")
+                    .cells("iommu-map", 0, 1, i << 16, 1)
+                    .end();
+        }
+        BootReport report = boot(
+                tree.parse(),
+                BootOptions.DEFAULT.then(
+                        "create dom1", "assign dom1 00:00.0", "assign dom1 0001:00:00.0", "assign dom1 0002:00:00.0"));
+        assertEquals(List.of("OK", "OK", "OK", "ENODEV"), answers(report));
+    }
+
+    @Test
     void aMasterBehindTwoIommusCannotBeAssigned() {
         DeviceTree tree = smmu(smmu(memory(board()), 0x2b400000, 1), 0x2b600000, 2)
                 .begin("dma")

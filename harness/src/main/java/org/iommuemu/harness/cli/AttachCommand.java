@@ -3,7 +3,6 @@ package org.iommuemu.harness.cli;
 import java.io.IOException;
 import java.io.InputStream;
 import java.io.PrintWriter;
-import java.nio.file.NoSuchFileException;
 import java.nio.file.Path;
 import java.util.List;
 import java.util.concurrent.Callable;
@@ -68,8 +67,6 @@ final class AttachCommand implements Callable<Integer> {
             boolean ok = steps.stream().allMatch(DriverCheck.Step::ok);
             out.println(ok ? "ATTACHED: %d of %d steps ok".formatted(steps.size(), steps.size()) : "FAILED");
             return ok ? 0 : 1;
-        } catch (NoSuchFileException e) {
-            return badInput(board + ": there is no such file");
         } catch (DeviceTreeException | BoardException | NativeDriverException e) {
             return badInput(e.getMessage());
         }
@@ -78,7 +75,7 @@ final class AttachCommand implements Callable<Integer> {
     private List<DriverCheck.Step> run(Log log) throws IOException {
         DriverInC driver = options.of(null, library);
         if (board != null) {
-            return DriverCheck.run(DeviceTree.read(board), driver, log);
+            return DriverCheck.run(InputFile.read(board, DeviceTree::read), driver, log);
         }
         List<DriverCheck.Step> steps = List.of();
         for (String name : BOARDS) {

@@ -1,12 +1,10 @@
 package org.iommuemu.harness.cli;
 
+import com.fasterxml.jackson.core.JsonProcessingException;
 import com.fasterxml.jackson.databind.ObjectMapper;
 import com.fasterxml.jackson.databind.ObjectWriter;
 import com.fasterxml.jackson.databind.SerializationFeature;
-import java.io.IOException;
 import java.io.PrintWriter;
-import java.nio.file.AccessDeniedException;
-import java.nio.file.NoSuchFileException;
 import java.nio.file.Path;
 import java.util.ArrayList;
 import java.util.LinkedHashSet;
@@ -32,6 +30,9 @@ import org.iommuemu.probe.driver.ipmmu.IpmmuDriver;
 import org.iommuemu.probe.driver.smmuv3.Smmuv3Driver;
 import org.iommuemu.probe.iommu.Iommus;
 import org.iommuemu.probe.iommu.Log;
+import org.iommuemu.probe.pci.PciException;
+import org.iommuemu.probe.pci.PciFile;
+import org.iommuemu.probe.pci.PciTopology;
 import picocli.CommandLine.Command;
 import picocli.CommandLine.Help.Ansi;
 import picocli.CommandLine.Mixin;
@@ -125,6 +126,14 @@ final class BootCommand implements Callable<Integer> {
             })
     private List<String> operations = List.of();
 
+    @Option(
+            names = "--pci",
+            paramLabel = "FILE",
+            description =
+                    "The PCI functions there are, as 'groups' reads them; otherwise the first and the last that each "
+                            + "entry of iommu-map is for.")
+    private Path pci;
+
     @Option(names = "--json", description = "Prints one JSON object instead of the log and the tables.")
     private boolean json;
 
@@ -162,7 +171,8 @@ final class BootCommand implements Callable<Integer> {
                     driversInC.add(driverOptions.inC(driver));
                 }
             }
-            DeviceTree tree = DeviceTree.read(board);
+            DeviceTree tree = InputFile.read(board, DeviceTree::read);
+            Optional<PciTopology> functions = Optional.ofNullable(pci).map(file -> InputFile.read(file, PciFile::read));
             String line = commandLine(tree);
             PrintWriter out = spec.commandLine().getOut();
             Log log = json
@@ -180,7 +190,8 @@ final class BootCommand implements Callable<Integer> {
                             Optional.ofNullable(dispatch)
                                     .map(mode -> Iommus.Mode.valueOf(mode.toUpperCase(Locale.ROOT))),
                             operations,
-                            driversInC),
+                            driversInC,
+                            functions),
                     log);
             if (json) {
                 out.println(JSON.writeValueAsString(report));
@@ -188,14 +199,10 @@ final class BootCommand implements Callable<Integer> {
                 new BootTables(out, Ansi.AUTO).print(report);
             }
             return report.panic() == null ? 0 : 1;
-        } catch (DeviceTreeException | BoardException | NativeDriverException e) {
+        } catch (DeviceTreeException | PciException | BoardException | NativeDriverException e) {
             return badInput(e.getMessage());
-        } catch (NoSuchFileException e) {
-            return badInput(board + ": there is no such file");
-        } catch (AccessDeniedException e) {
-            return badInput(board + ": it may not be read");
-        } catch (IOException e) {
-            return badInput(board + ": it cannot be read: " + e.getMessage());
+        } catch (JsonProcessingException e) {
+            throw new IllegalStateException(e); // Strings and numbers.
         }
     }
 

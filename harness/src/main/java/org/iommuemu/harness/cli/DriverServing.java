@@ -46,10 +46,10 @@ final class DriverServing {
      * Serves one program after the other, each with a board that has just been switched on.
      *
      * @return the exit status
-     * @throws IOException if the tree or the socket cannot be had
+     * @throws IOException if the socket cannot be had
      */
     int serve(PrintWriter out) throws IOException, InterruptedException {
-        DeviceTree tree = DeviceTree.read(board);
+        DeviceTree tree = InputFile.read(board, DeviceTree::read);
         Log log = new ConsoleLog(out, Ansi.AUTO, true);
         try (DriverServer server = DriverServer.listen(socket)) {
             out.println("%s: programs can connect to %s".formatted(tree.name(), socket));

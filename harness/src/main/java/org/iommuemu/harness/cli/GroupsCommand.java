@@ -5,9 +5,7 @@ import com.fasterxml.jackson.databind.ObjectWriter;
 import com.fasterxml.jackson.databind.SerializationFeature;
 import java.io.IOException;
 import java.io.PrintWriter;
-import java.nio.file.AccessDeniedException;
 import java.nio.file.Files;
-import java.nio.file.NoSuchFileException;
 import java.nio.file.Path;
 import java.util.ArrayList;
 import java.util.Comparator;
@@ -18,6 +16,7 @@ import java.util.Locale;
 import java.util.Map;
 import java.util.Set;
 import java.util.concurrent.Callable;
+import org.iommuemu.harness.BoardException;
 import org.iommuemu.probe.devicetree.DeviceTree;
 import org.iommuemu.probe.devicetree.DeviceTreeException;
 import org.iommuemu.probe.pci.Algorithm;
@@ -152,21 +151,14 @@ final class GroupsCommand implements Callable<Integer> {
         }
     }
 
-    /** Bad input whose message is all there is to say. */
-    private static final class BadInput extends Exception {
-        private static final long serialVersionUID = 1;
-
-        BadInput(String message) {
-            super(message);
-        }
-    }
-
     @Override
     public Integer call() {
         try {
-            PciTopology topology = read(file, f -> PciFile.read(f, noQuirks ? Quirks.none() : Quirks.known()));
-            StreamIds streams =
-                    board == null ? StreamIds.unknown(topology) : StreamIds.of(read(board, DeviceTree::read), topology);
+            PciTopology topology =
+                    InputFile.read(file, f -> PciFile.read(f, noQuirks ? Quirks.none() : Quirks.known()));
+            StreamIds streams = board == null
+                    ? StreamIds.unknown(topology)
+                    : StreamIds.of(InputFile.read(board, DeviceTree::read), topology);
             Judgement judgement = new Judgement(acsOn, without);
             GroupRun.Outcome outcome = GroupRun.run(topology, algorithm, judgement, streams, scenario(topology));
             Groups right = GroupRun.right(topology, judgement, streams);
@@ -181,39 +173,22 @@ final class GroupsCommand implements Callable<Integer> {
                 print(out, Ansi.AUTO, topology, report, outcome.groups());
             }
             return report.right() ? 0 : 1;
-        } catch (PciException | DeviceTreeException | BadInput e) {
+        } catch (PciException | DeviceTreeException | BoardException e) {
             return badInput(e.getMessage());
         } catch (IOException e) {
             return badInput("cannot write: " + e.getMessage());
         }
     }
 
-    @FunctionalInterface
-    private interface Reader<T> {
-        T read(Path file) throws IOException;
-    }
-
-    private static <T> T read(Path file, Reader<T> reader) throws BadInput {
-        try {
-            return reader.read(file);
-        } catch (NoSuchFileException e) {
-            throw new BadInput(file + ": there is no such file");
-        } catch (AccessDeniedException e) {
-            throw new BadInput(file + ": it may not be read");
-        } catch (IOException e) {
-            throw new BadInput(file + ": it cannot be read: " + e.getMessage());
-        }
-    }
-
-    private void write(String drawing) throws BadInput {
+    private void write(String drawing) {
         try {
             Files.writeString(svg, drawing);
         } catch (IOException e) {
-            throw new BadInput("--svg " + svg + ": it cannot be written: " + e.getMessage());
+            throw new BoardException("--svg " + svg + ": it cannot be written: " + e.getMessage());
         }
     }
 
-    private ProbeScenario scenario(PciTopology topology) throws BadInput {
+    private ProbeScenario scenario(PciTopology topology) {
         List<PciFunction> before = new ArrayList<>();
         for (String who : first) {
             named(topology, "--probe-order", who).stream()
@@ -227,7 +202,7 @@ final class GroupsCommand implements Callable<Integer> {
                 named(topology, "--fail", failing));
     }
 
-    private static Set<PciFunction> named(PciTopology topology, String option, List<String> words) throws BadInput {
+    private static Set<PciFunction> named(PciTopology topology, String option, List<String> words) {
         Set<PciFunction> all = new HashSet<>();
         for (String who : words) {
             all.addAll(named(topology, option, who));
@@ -235,10 +210,10 @@ final class GroupsCommand implements Callable<Integer> {
         return all;
     }
 
-    private static Set<PciFunction> named(PciTopology topology, String option, String who) throws BadInput {
+    private static Set<PciFunction> named(PciTopology topology, String option, String who) {
         Set<PciFunction> named = topology.named(who);
         if (named.isEmpty()) {
-            throw new BadInput(
+            throw new BoardException(
                     option + " " + who + ": " + topology.name() + " has no such function, and no such driver");
         }
         return named;

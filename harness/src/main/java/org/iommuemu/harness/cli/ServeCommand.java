@@ -1,7 +1,6 @@
 package org.iommuemu.harness.cli;
 
 import java.io.IOException;
-import java.nio.file.NoSuchFileException;
 import java.util.Arrays;
 import java.util.Set;
 import java.util.concurrent.Callable;
@@ -64,8 +63,6 @@ final class ServeCommand implements Callable<Integer> {
             return drivers.serve(spec.commandLine().getOut());
         } catch (DeviceTreeException | BoardException | NativeDriverException e) {
             return badInput(e.getMessage());
-        } catch (NoSuchFileException e) {
-            return badInput(drivers.board + ": there is no such file");
         } catch (IOException e) {
             return badInput(e.getMessage());
         }

@@ -242,6 +242,40 @@ class BootCommandTest {
     }
 
     @Test
+    void dmaBeyondWhatAnIpmmuHasAddressBitsForIsAFault() throws IOException {
+        JsonNode operations = json(0, MIXED, "--do=dma /soc/ethernet@e6800000 0x8000048000000")
+                .get("operations");
+        assertEquals("EFAULT", operations.get(0).get("answer").textValue());
+        assertEquals("TF", operations.get(0).get("detail").textValue());
+    }
+
+    @Test
+    void functionsOfARealMachineDoDmaWithTheStreamIdsOfAllTheirRequesterIds() throws IOException {
+        String dump = Path.of("..", "boards", "pci", "virt-linux-7.2.lspci").toString();
+        JsonNode report = json(
+                0,
+                MIXED,
+                "--pci=" + dump,
+                "--do=create dom1",
+                "--do=assign dom1 0000:05:00.1",
+                "--do=dma 0000:05:00.1 0x40000000",
+                "--do=dma 0000:05:00.0 0x40000000",
+                "--do=assign dom1 0000:07:01.0",
+                "--do=assign dom1 0000:07:03.0");
+        JsonNode bridge = report.get("masters").get(2);
+        assertEquals("/soc/pcie@10000000", bridge.get("path").textValue());
+        assertEquals("ok", bridge.get("dma").textValue());
+        List<Integer> ids = new ArrayList<>();
+        bridge.get("ids").forEach(id -> ids.add(id.intValue()));
+        assertTrue(ids.containsAll(List.of(0x500, 0x501, 0x700, 0x708, 0x710)), ids::toString);
+        List<String> answers = new ArrayList<>();
+        report.get("operations")
+                .forEach(operation -> answers.add(operation.get("answer").textValue()));
+        // 07:01.0 and 07:02.0 are behind a bridge that puts its own requester ID in place of theirs.
+        assertEquals("OK OK OK EFAULT EBUSY ENODEV", String.join(" ", answers));
+    }
+
+    @Test
     void withoutIoVirtualisationAToolstackIsAnsweredEnosys() throws IOException {
         JsonNode operations =
                 json(0, MIXED, "iommu=0", "--do=assign dom0 /nowhere").get("operations");
@@ -289,12 +323,13 @@ class BootCommandTest {
                 "--do=assign one /soc",
                 "--do=dma /soc x",
                 "--do=free-tables -1",
+                "--pci=/nowhere/at/all",
                 "--without-driver"
             })
     void badOptionsAreStatus2AndNameTheOption(String option) {
         assertEquals(2, run(GEN3, option));
         assertEquals("", out.toString());
-        assertTrue(err.toString().contains(option.replaceFirst("=.*", "")), err::toString);
+        assertTrue(err.toString().contains(option.replaceFirst("--pci=|=.*", "")), err::toString);
     }
 
     @Test

@@ -102,6 +102,7 @@ class DriverCommandsTest {
     @ParameterizedTest
     @CsvSource({
         "attach missing.so, missing.so: there is no such file",
+        "attach ../README.md --board=.., ..: it cannot be read",
         "attach ../README.md, ../README.md: it cannot be loaded",
         "attach ../README.md --via=carrier-pigeon, there is no way in that is called carrier-pigeon",
         "attach ../README.md --call-timeout=-1, --call-timeout -1",
@@ -109,6 +110,7 @@ class DriverCommandsTest {
         "boot ../boards/smmuv3-pcie.dtb --driver=gpu=missing.so, --driver gpu=missing.so",
         "serve ../boards/smmuv3-pcie.dtb, --socket",
         "serve ../boards/smmuv3-pcie.dtb --socket=/nowhere/at/all --machine=virt, -machine is of the qtest machine",
+        "serve .. --socket=/nowhere/at/all, ..: it cannot be read",
         "serve missing.dtb --socket=/nowhere/at/all, missing.dtb",
         "serve ../boards/smmuv3-pcie.dtb --socket=/nowhere/at/all, /nowhere/at/all",
     })

@@ -5,6 +5,7 @@ import java.util.Map;
 import java.util.Optional;
 import org.iommuemu.probe.devicetree.DeviceTree;
 import org.iommuemu.probe.devicetree.DeviceTreeNode;
+import org.iommuemu.probe.pci.PciAddress;
 
 /**
  * What a toolstack asks the hypervisor to do with devices (Xen iommu_do_domctl): by the address of a PCI function, or by a

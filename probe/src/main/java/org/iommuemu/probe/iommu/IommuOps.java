@@ -31,6 +31,11 @@ public interface IommuOps {
         return Errno.OK;
     }
 
+    /** Whether an ID tells a unit whose DMA it is, so that devices with the same one can be in one domain only. */
+    default boolean idsTellMasters() {
+        return true;
+    }
+
     /** Attaches a device to a domain: from now on its DMA goes through the domain's tables. */
     Errno assignDevice(Domain domain, Device device);
 

@@ -1,6 +1,7 @@
 package org.iommuemu.probe.iommu;
 
 import java.util.ArrayList;
+import java.util.Collections;
 import java.util.IdentityHashMap;
 import java.util.LinkedHashSet;
 import java.util.List;
@@ -253,8 +254,9 @@ public final class Iommus {
     /**
      * Gives a device to a domain (Xen iommu_assign_dt_device).
      *
-     * @return EINVAL if no IOMMU protects it or the domain is being destroyed, EBUSY if a domain owns it, ENODEV if its
-     *     IOMMU cannot share the domain's P2M, or the driver's answer
+     * @return EINVAL if no IOMMU protects it or the domain is being destroyed, EBUSY if a domain owns it, or another domain
+     *     one that the IOMMU cannot tell from it (which Xen does not look at), ENODEV if its IOMMU cannot share the
+     *     domain's P2M, or the driver's answer
      */
     public Errno assign(Domain domain, Device device) {
         if (!device.isProtected() || domain.isDying()) {
@@ -263,11 +265,32 @@ public final class Iommus {
         if (device.domain().isPresent()) {
             return Errno.EBUSY;
         }
+        Device same = elsewhere(domain, device).orElse(null);
+        if (same != null) {
+            log.error(
+                    SUBSYSTEM,
+                    "%s: cannot be assigned to %s: %s has an ID of it and is %s's"
+                            .formatted(device, domain, same, same.domain().orElseThrow()));
+            return Errno.EBUSY;
+        }
         Errno rc = domain.refused(device.ops()) ? Errno.ENODEV : domain.attach(device, dispatch);
         if (rc != Errno.OK) {
             log.error(SUBSYSTEM, "%s: cannot be assigned to %s: %s".formatted(device, domain, rc));
         }
         return rc;
+    }
+
+    /** A device of another domain that the IOMMU cannot tell from this one: its DMA would be that of both domains. */
+    private Optional<Device> elsewhere(Domain domain, Device device) {
+        Fwspec spec = device.fwspec();
+        if (spec == null || !device.ops().idsTellMasters()) {
+            return Optional.empty();
+        }
+        return devices.stream()
+                .filter(other -> other.fwspec() != null && other.fwspec().iommu() == spec.iommu())
+                .filter(other -> other.domain().filter(owner -> owner != domain).isPresent())
+                .filter(other -> !Collections.disjoint(other.fwspec().ids(), spec.ids()))
+                .findFirst();
     }
 
     /**

@@ -20,7 +20,7 @@ public record PciAddress(int domain, int bus, int device, int function) implemen
             Comparator.comparingInt(PciAddress::domain).thenComparingInt(PciAddress::requesterId);
 
     /** An address from its domain and its requester ID (bus 15:8, device 7:3, function 2:0). */
-    static PciAddress of(int domain, int requesterId) {
+    public static PciAddress of(int domain, int requesterId) {
         return new PciAddress(domain, requesterId >> 8 & 0xff, requesterId >> 3 & 0x1f, requesterId & 7);
     }
 

@@ -4,6 +4,7 @@ import java.util.ArrayList;
 import java.util.Collections;
 import java.util.HashMap;
 import java.util.HashSet;
+import java.util.IdentityHashMap;
 import java.util.LinkedHashMap;
 import java.util.LinkedHashSet;
 import java.util.List;
@@ -28,11 +29,17 @@ public final class StreamIds {
     public record Stream(DeviceTreeNode iommu, int id) {}
 
     private final Map<PciFunction, List<Stream>> streams;
+    private final Map<DeviceTreeNode, List<PciFunction>> hosts;
     private final Set<PciFunction> translated;
     private final List<String> warnings;
 
-    private StreamIds(Map<PciFunction, List<Stream>> streams, Set<PciFunction> translated, List<String> warnings) {
+    private StreamIds(
+            Map<PciFunction, List<Stream>> streams,
+            Map<DeviceTreeNode, List<PciFunction>> hosts,
+            Set<PciFunction> translated,
+            List<String> warnings) {
         this.streams = streams;
+        this.hosts = hosts;
         this.translated = translated;
         this.warnings = warnings;
     }
@@ -41,18 +48,19 @@ public final class StreamIds {
     public static StreamIds unknown(PciTopology topology) {
         Set<PciFunction> translated = new HashSet<>(topology.functions());
         translated.removeIf(f -> !f.translated());
-        return new StreamIds(Map.of(), translated, List.of());
+        return new StreamIds(Map.of(), Map.of(), translated, List.of());
     }
 
     /**
      * Maps the requester IDs of every function. The host bridge of a function is the node with {@code device_type = "pci"}
-     * of its domain ({@code linux,pci-domain}, else counted in the tree's order) whose {@code bus-range} has its root bus.
+     * of its domain ({@link #domains}) whose {@code bus-range} has its root bus.
      *
      * @throws org.iommuemu.probe.devicetree.DeviceTreeException if a property that this needs is malformed
      */
     public static StreamIds of(DeviceTree tree, PciTopology topology) {
         Map<DeviceTreeNode, Integer> domains = domains(tree);
         Map<PciFunction, List<Stream>> streams = new HashMap<>();
+        Map<DeviceTreeNode, List<PciFunction>> hosts = new IdentityHashMap<>();
         Set<String> warnings = new LinkedHashSet<>();
         for (PciFunction function : topology.functions()) {
             PciTopology.Bus root = rootBus(topology, function);
@@ -75,9 +83,10 @@ public final class StreamIds {
             }
             if (function.translated() && !ids.isEmpty()) {
                 streams.put(function, List.copyOf(new LinkedHashSet<>(ids)));
+                hosts.computeIfAbsent(host.get(), h -> new ArrayList<>()).add(function);
             }
         }
-        return new StreamIds(streams, streams.keySet(), List.copyOf(warnings));
+        return new StreamIds(streams, hosts, streams.keySet(), List.copyOf(warnings));
     }
 
     private static Stream stream(Specifier specifier) {
@@ -89,7 +98,11 @@ public final class StreamIds {
         return PciTopology.Bus.of(top.address());
     }
 
-    private static Map<DeviceTreeNode, Integer> domains(DeviceTree tree) {
+    /**
+     * The available host bridges of a tree, each with its PCI domain: {@code linux,pci-domain}, else counted in the tree's
+     * order.
+     */
+    public static Map<DeviceTreeNode, Integer> domains(DeviceTree tree) {
         List<DeviceTreeNode> hosts =
                 tree.nodes().stream().filter(StreamIds::isHostBridge).toList();
         Set<Integer> taken = new HashSet<>();
@@ -134,6 +147,19 @@ public final class StreamIds {
     /** The IDs of a function, one for each of its requester IDs at most; none where nothing is known. */
     public List<Stream> of(PciFunction function) {
         return streams.getOrDefault(function, List.of());
+    }
+
+    /** The functions behind a host bridge that an IOMMU translates, in the topology's order, with their IDs. */
+    public Map<PciAddress, List<Specifier>> behind(DeviceTreeNode host) {
+        Map<PciAddress, List<Specifier>> functions = new LinkedHashMap<>();
+        for (PciFunction function : hosts.getOrDefault(host, List.of())) {
+            functions.put(
+                    function.address(),
+                    of(function).stream()
+                            .map(stream -> new Specifier(stream.iommu(), List.of(stream.id())))
+                            .toList());
+        }
+        return functions;
     }
 
     /** What the tree leaves open, a sentence each. */

@@ -5,10 +5,10 @@ import static org.junit.jupiter.api.Assertions.assertSame;
 import static org.junit.jupiter.api.Assertions.assertTrue;
 
 import java.util.List;
-import java.util.Optional;
 import org.iommuemu.probe.devicetree.DeviceTreeNode;
 import org.iommuemu.probe.devicetree.Specifier;
 import org.iommuemu.probe.driver.mock.MockDriver;
+import org.iommuemu.probe.pci.PciAddress;
 import org.junit.jupiter.api.BeforeEach;
 import org.junit.jupiter.api.Test;
 
@@ -105,15 +105,5 @@ class ControlOperationsTest {
         assertEquals(Errno.EINVAL, assign(dom1, "/one"));
         assertEquals(Errno.EINVAL, assign(dom1, FUNCTION));
         assertSame(dom0, function.domain().orElseThrow(), "it stays where it was");
-    }
-
-    @Test
-    void pciAddresses() {
-        assertEquals(Optional.of(new PciAddress(0x12, 0xfff7)), PciAddress.parse("0012:ff:1e.7"));
-        assertEquals("0012:ff:1e.7", new PciAddress(0x12, 0xfff7).toString());
-        assertEquals(Optional.of(new PciAddress(0, 0)), PciAddress.parse("0:0.0"));
-        for (String text : List.of("", "00:00", "00:00.8", "00:20.0", "100:00.0.0", "g0:00.0", "00000:00:00.0")) {
-            assertEquals(Optional.empty(), PciAddress.parse(text), text);
-        }
     }
 }

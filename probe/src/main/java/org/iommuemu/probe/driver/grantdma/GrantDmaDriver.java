@@ -128,6 +128,12 @@ public final class GrantDmaDriver implements IommuDriver, IommuOps {
         return this;
     }
 
+    /** An ID is where a device's backend is: one domain may have the backends of many. */
+    @Override
+    public boolean idsTellMasters() {
+        return false;
+    }
+
     /** The cell is a domain that there can be; a device has one backend. */
     @Override
     public Errno dtXlate(Device device, List<Integer> args) {
