@@ -13,8 +13,9 @@ import org.iommuemu.mmio.PhysicalMemory;
 
 /**
  * Guest RAM in a file that this process and a driver map: the bytes that walks read are the driver's. The file is as long as
- * RAM and sparse, so what it takes is what was touched. It is made in {@code /dev/shm} where that has room, and it is gone
- * when it is closed.
+ * RAM and sparse, so what it takes is what was touched. It is made in {@code /dev/shm} where that has room, and has no name
+ * there: it is gone with the last process that uses it, however that ends. (Where there is no {@code /proc} it has one, until
+ * it is closed.)
  */
 public final class SharedRam implements AutoCloseable {
     private static final long PIECE = 1L << 30;
@@ -34,6 +35,9 @@ public final class SharedRam implements AutoCloseable {
 
     private static final class Posix {
         private static final int O_RDWR = 2;
+        /** As Linux numbers it; without it nothing here needs it. */
+        private static final int O_CLOEXEC = 0x80000;
+
         private static final int PROT_READ_WRITE = 3;
         private static final int MAP_SHARED = 1;
 
@@ -54,13 +58,28 @@ public final class SharedRam implements AutoCloseable {
     private final Path file;
     private final List<Bank> banks;
     private final long length;
+
+    /** What keeps a file without a name; -1 once it is closed, or where the file has one. */
+    private int fd = -1;
+
     private long mapping;
     private boolean kept;
 
-    private SharedRam(Path file, List<Bank> banks, long length) {
-        this.file = file;
+    private SharedRam(List<Bank> banks, long length) throws IOException {
         this.banks = banks;
         this.length = length;
+        Path named = Files.createTempFile(folder(), "iommu-emu-ram-", "");
+        if (Files.isDirectory(Path.of("/proc/self/fd"))) {
+            try {
+                fd = Posix.open(named.toString(), Posix.O_RDWR | Posix.O_CLOEXEC);
+            } finally {
+                Files.delete(named);
+            }
+            file = Path.of("/proc/%d/fd/%d".formatted(ProcessHandle.current().pid(), fd));
+        } else {
+            file = named;
+            file.toFile().deleteOnExit();
+        }
     }
 
     /**
@@ -89,13 +108,19 @@ public final class SharedRam implements AutoCloseable {
             }
             banks.add(new Bank(range.base(), range.size(), offset));
         }
+        SharedRam ram = null;
         try {
-            Path file = Files.createTempFile(folder(), "iommu-emu-ram-", "");
-            file.toFile().deleteOnExit();
-            map(memory, file, extents, length);
-            return new SharedRam(file, List.copyOf(banks), length);
-        } catch (IOException e) {
+            ram = new SharedRam(List.copyOf(banks), length);
+            map(memory, ram.file, extents, length);
+            SharedRam made = ram;
+            ram = null;
+            return made;
+        } catch (IOException | LastErrorException e) {
             throw new NativeDriverException("guest RAM of 0x%x bytes cannot be shared: %s".formatted(length, e), e);
+        } finally {
+            if (ram != null) {
+                ram.close();
+            }
         }
     }
 
@@ -126,6 +151,7 @@ public final class SharedRam implements AutoCloseable {
         return banks;
     }
 
+    /** How a process of this user opens it. */
     Path file() {
         return file;
     }
@@ -155,6 +181,11 @@ public final class SharedRam implements AutoCloseable {
             Posix.munmap(mapping, length);
             mapping = 0;
         }
-        file.toFile().delete();
+        if (fd != -1) {
+            Posix.close(fd);
+            fd = -1;
+        } else {
+            file.toFile().delete(); // No effect in /proc.
+        }
     }
 }

@@ -4,10 +4,12 @@ import static org.junit.jupiter.api.Assertions.assertEquals;
 import static org.junit.jupiter.api.Assertions.assertFalse;
 import static org.junit.jupiter.api.Assertions.assertThrows;
 import static org.junit.jupiter.api.Assertions.assertTrue;
+import static org.junit.jupiter.api.Assumptions.assumeTrue;
 
 import com.sun.jna.Pointer;
 import java.io.IOException;
 import java.nio.file.Files;
+import java.nio.file.Path;
 import java.util.List;
 import org.iommuemu.mmio.PhysicalMemory;
 import org.junit.jupiter.api.Test;
@@ -71,11 +73,22 @@ class SharedRamTest {
         }
     }
 
+    /** So nothing is left of it, however this process ends. */
+    @Test
+    void theFileHasNoName() throws IOException {
+        assumeTrue(Files.isDirectory(Path.of("/proc/self/fd")), "there is no /proc");
+        memory.addRam(0x4000_0000L, 1 << 20);
+        try (SharedRam ram = SharedRam.of(memory)) {
+            assertTrue(Files.readSymbolicLink(ram.file()).toString().endsWith(" (deleted)"));
+        }
+    }
+
     @Test
     void theFileIsGoneAfterwards() {
         memory.addRam(0x4000_0000L, 1 << 20);
         SharedRam ram = SharedRam.of(memory);
         assertTrue(Files.exists(ram.file()));
+        ram.close();
         ram.close();
         assertFalse(Files.exists(ram.file()));
         assertEquals(0, memory.read64(0x4000_0000L), "the emulator's own mapping stays");
