@@ -9,4 +9,4 @@ static int attach(void *driver, struct iommu_emu_domain *domain, const struct io
     return rc;
 }
 
-EXPORT_WITH(smmuv3_stub, "crash", attach, attach)
+EXPORT_WITH(smmuv3_stub, "crash", copy.attach = attach)

@@ -8,4 +8,4 @@ static int add_device(void *driver, const struct iommu_emu_master *master)
     return 4711;
 }
 
-EXPORT_WITH(smmuv3_stub, "errno", add_device, add_device)
+EXPORT_WITH(smmuv3_stub, "errno", copy.add_device = add_device)

@@ -4,14 +4,6 @@
 
 #include "misbehaving.h"
 
-static const struct iommu_emu_host *host;
-
-static int open_driver(const struct iommu_emu_host *its, void **driver)
-{
-    host = its;
-    return smmuv3_stub.open(its, driver);
-}
-
 static int attach(void *driver, struct iommu_emu_domain *domain, const struct iommu_emu_master *master)
 {
     uint64_t physical;
@@ -24,12 +16,4 @@ static int attach(void *driver, struct iommu_emu_domain *domain, const struct io
     return 0;
 }
 
-const struct iommu_emu_driver *iommu_emu_driver(uint32_t abi_version)
-{
-    static struct iommu_emu_driver copy;
-    copy = smmuv3_stub;
-    copy.name = "hang";
-    copy.open = open_driver;
-    copy.attach = attach;
-    return abi_version >> 16 == IOMMU_EMU_ABI_MAJOR ? &copy : NULL;
-}
+EXPORT_WITH(smmuv3_stub, "hang", copy.attach = attach)

@@ -4,14 +4,22 @@
 
 #include "stubs.h"
 
-/* Exports a copy of a driver in which one operation is another. */
-#define EXPORT_WITH(base, title, operation, function)                                                                  \
+static const struct iommu_emu_host *host;
+
+/* Exports a copy of a driver with changes: assignments to members of `copy`. Its open keeps `host`. */
+#define EXPORT_WITH(base, title, changes)                                                                              \
+    static int open_driver(const struct iommu_emu_host *its, void **driver)                                            \
+    {                                                                                                                  \
+        host = its;                                                                                                    \
+        return (base).open(its, driver);                                                                               \
+    }                                                                                                                  \
     const struct iommu_emu_driver *iommu_emu_driver(uint32_t abi_version)                                              \
     {                                                                                                                  \
         static struct iommu_emu_driver copy;                                                                           \
         copy = (base);                                                                                                 \
         copy.name = (title);                                                                                           \
-        copy.operation = (function);                                                                                   \
+        copy.open = open_driver;                                                                                       \
+        changes;                                                                                                       \
         return abi_version >> 16 == IOMMU_EMU_ABI_MAJOR ? &copy : NULL;                                                \
     }
 

@@ -1,17 +1,9 @@
 /* No misbehaviour: looks whether a pending interrupt is let in by a delay inside of an operation, and by that only. */
 #include "misbehaving.h"
 
-static const struct iommu_emu_host *host;
 static int in_irq;
 static int nested;
 static int handled;
-
-static int open_driver(const struct iommu_emu_host *its, void **driver)
-{
-    host = its;
-    handled = nested = 0;
-    return smmuv3_stub.open(its, driver);
-}
 
 static int irq(void *driver, uint32_t number)
 {
@@ -34,13 +26,4 @@ static int detach(void *driver, struct iommu_emu_domain *domain, const struct io
     return rc;
 }
 
-const struct iommu_emu_driver *iommu_emu_driver(uint32_t abi_version)
-{
-    static struct iommu_emu_driver copy;
-    copy = smmuv3_stub;
-    copy.name = "nested";
-    copy.open = open_driver;
-    copy.irq = irq;
-    copy.detach = detach;
-    return abi_version >> 16 == IOMMU_EMU_ABI_MAJOR ? &copy : NULL;
-}
+EXPORT_WITH(smmuv3_stub, "nested", copy.irq = irq; copy.detach = detach)

@@ -8,4 +8,4 @@ static int irq(void *driver, uint32_t number)
     return 0;
 }
 
-EXPORT_WITH(ipmmu_stub, "storm", irq, irq)
+EXPORT_WITH(ipmmu_stub, "storm", copy.irq = irq)

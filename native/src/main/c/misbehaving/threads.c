@@ -6,14 +6,6 @@
 #define THREADS 4
 #define READS 200
 
-static const struct iommu_emu_host *host;
-
-static int open_driver(const struct iommu_emu_host *its, void **driver)
-{
-    host = its;
-    return smmuv3_stub.open(its, driver);
-}
-
 static void *read_registers(void *argument)
 {
     uint64_t base = *(const uint64_t *)argument;
@@ -43,12 +35,4 @@ static int probe(void *driver, uint32_t unit)
     return rc != 0 ? rc : smmuv3_stub.probe(driver, unit);
 }
 
-const struct iommu_emu_driver *iommu_emu_driver(uint32_t abi_version)
-{
-    static struct iommu_emu_driver copy;
-    copy = smmuv3_stub;
-    copy.name = "threads";
-    copy.open = open_driver;
-    copy.probe = probe;
-    return abi_version >> 16 == IOMMU_EMU_ABI_MAJOR ? &copy : NULL;
-}
+EXPORT_WITH(smmuv3_stub, "threads", copy.probe = probe)
