@@ -120,8 +120,8 @@ public final class AtsPort implements TranslationService.Endpoint {
                 default -> Outcome.ABORT;
             };
         }
-        // A translation that was looked up in a burst is not used after it, and the unit waits for bursts before it tells
-        // software that an invalidation is complete.
+        // A translation that was looked up in a burst is not used after it, and the unit waits for bursts before it
+        // tells software that an invalidation is complete.
         port.beginBurst();
         try {
             for (int done = 0, part; done < length; done += part) {
