@@ -31,7 +31,7 @@ void p2m_restrict_ipa_bits(unsigned int bits)
     machine_limit_input(bits);
 }
 
-/* The header of a flattened device tree is big-endian; its strings' offset is the fourth word (Devicetree Specification, 5.2). */
+/* A flattened device tree is big-endian; the fourth word is the offset of its strings (Devicetree Specification, 5.2). */
 const char *fdt_string(const void *fdt, int offset)
 {
     return (const char *)fdt + be32_to_cpu(((const __be32 *)fdt)[3]) + offset;

@@ -15,7 +15,7 @@ void machine_write(unsigned long physical, unsigned int size, unsigned long valu
 unsigned long machine_time(void);
 void machine_delay(unsigned long nanoseconds, int interrupts);
 
-/* Zeroed memory. What is aligned to more than 16 bytes comes from guest RAM, the rest from the C library. NULL if none is left. */
+/* Zeroed memory: from guest RAM what is aligned to more than 16 bytes, the rest from the C library. NULL if none is left. */
 void *machine_allocate(unsigned long size, unsigned long alignment);
 unsigned long machine_size_of(const void *memory);
 void machine_free(void *memory);
@@ -49,8 +49,10 @@ struct xen_domain;
 /* Unflattens the device tree, which stays where it is. */
 void xen_start(const void *fdt);
 
-/* These return 0 or a negative error number. xen_probe is one device_init; xen_setup is all of iommu_setup, after which
- * xen_answer tells what the last device_init of a node came to. */
+/*
+ * These return 0 or a negative error number. xen_probe is one device_init; xen_setup is all of iommu_setup, after which
+ * xen_answer tells what the last device_init of a node came to.
+ */
 int xen_probe(const char *path);
 int xen_setup(void);
 int xen_answer(const char *path);

@@ -63,7 +63,8 @@ static inline int atomic_cmpxchg(atomic_t *v, int old, int new)
 static inline int atomic_add_unless(atomic_t *v, int add, int unless)
 {
     int seen = atomic_read(v);
-    while (seen != unless && !__atomic_compare_exchange_n(&v->counter, &seen, seen + add, 0, __ATOMIC_SEQ_CST, __ATOMIC_SEQ_CST))
+    while (seen != unless
+           && !__atomic_compare_exchange_n(&v->counter, &seen, seen + add, 0, __ATOMIC_SEQ_CST, __ATOMIC_SEQ_CST))
         ;
     return seen;
 }
