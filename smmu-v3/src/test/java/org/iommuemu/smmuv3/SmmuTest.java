@@ -631,6 +631,8 @@ class SmmuTest {
     void indexesOfTheSmmuHaveNothingAboveTheirWrapBit() {
         TestBoard other = new TestBoard(
                 SmmuFeatures.smmuv3_2().toBuilder().eventqLog2Size(6).build());
+        other.write(CMDQ_CONS, 0xf_ffff);
+        assertEquals(0xf_ffff, other.read(CMDQ_CONS), "nobody knows where the wrap bit is");
         other.write64(TestBoard.CMDQ_BASE, other.commandQueue | 4);
         other.write(CMDQ_CONS, 0xf_ffff);
         assertEquals(0x1f, other.read(CMDQ_CONS));
