@@ -26,19 +26,23 @@ final class Queue {
 
     /**
      * Makes bits of an index above its wrap bit RAZ, as they are where the SMMU moves the index (6.3.28, 6.3.95, 6.3.97).
+     * LOG2SIZE is UNKNOWN after reset, so until software writes it the index keeps all bits.
      *
      * @param index of {@code register}
      * @param base of the queue, whose LOG2SIZE tells where the wrap bit is
      * @param maxLog2Size what SMMU_IDR1 allows
      */
     static void truncate(RegisterFile registers, Register register, Field index, Register base, int maxLog2Size) {
-        RegisterFile.WriteEffect effect = (before, after) -> {
-            int log2Size = (int) Math.min(Registers.QUEUE_LOG2SIZE.get(registers.get(base)), maxLog2Size);
+        long[] indexMask = {-1};
+        Runnable truncate = () -> {
             long value = registers.get(register);
-            registers.set(register, index.set(value, index.get(value) & (2L << log2Size) - 1));
+            registers.set(register, index.set(value, index.get(value) & indexMask[0]));
         };
-        registers.onWrite(register, effect);
-        registers.onWrite(base, effect);
+        registers.onWrite(register, (before, after) -> truncate.run());
+        registers.onWrite(base, (before, after) -> {
+            indexMask[0] = (2L << Math.min(Registers.QUEUE_LOG2SIZE.get(after), maxLog2Size)) - 1;
+            truncate.run();
+        });
     }
 
     private long indexMask() {

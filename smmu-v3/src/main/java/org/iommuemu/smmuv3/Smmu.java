@@ -16,16 +16,16 @@ import org.iommuemu.mmio.TranslationService;
 import org.iommuemu.mmio.Translator;
 
 /**
- * An SMMUv3 (Arm IHI 0070), Non-secure programming interface: registers, Command and Event queue, translation in one or
- * two stages. In its reset state when made: SMMU_CR0 is 0, and accesses bypass it as SMMU_GBPA says.
+ * An SMMUv3 (Arm IHI 0070), Non-secure programming interface: registers, queues, translation in one or two stages, ATS and
+ * PRI ({@link #ats}). In its reset state when made: SMMU_CR0 is 0, and accesses bypass it as SMMU_GBPA says.
  *
  * <p>Software programs it through {@link #registers}, on the bus; what it reads and writes in memory goes to the bus's
  * RAM. Where there is none, the SMMU takes an external abort. A fault of hardware is an event, a global error or a
  * {@link org.iommuemu.mmio.Translation}, never an exception.
  *
  * <p><b>Concurrency.</b> Any number of threads may translate; one that hits configuration cache and TLB takes no lock.
- * Register writes, commands and the recording of events are serialised by the registers' monitor. A write of
- * SMMU_CMDQ_PROD returns when the commands have been consumed or one is in error.
+ * Register writes, commands and the recording of events are serialised by the registers' monitor. With
+ * {@link Timing#IMMEDIATE} a write of SMMU_CMDQ_PROD returns when the commands have been consumed or one is in error.
  */
 public final class Smmu implements Translator, AutoCloseable {
     /** Size of the register window in bytes, if there are no optional pages: two pages of 64 KiB. */

@@ -39,8 +39,11 @@ final class StreamTable {
         this.monitored = monitored;
     }
 
-    /** A structure, or null if nothing answers at its address. */
+    /** A structure, or null if nothing answers at its address, or the address is beyond the output size (3.4.3). */
     private long[] read(Transaction transaction, long address, int words) {
+        if (address >>> features.oas() != 0) {
+            return null;
+        }
         monitored.count(MonitorEvent.CONFIGURATION_STRUCTURE_ACCESS, transaction.streamId());
         return Bits.read(memory, address, words);
     }

@@ -117,6 +117,16 @@ class DocumentationTest {
         }
     }
 
+    @Test
+    void everyRegisterOfACounterGroupThatIsListedIsThere() throws IOException {
+        String source = Files.readString(
+                Path.of("src", "main", "java", "org", "iommuemu", "smmuv3", "PerformanceMonitors.java"));
+        found("`SMMU_PMCG_([A-Z0-9_]+)`", page())
+                .map(m -> m.group(1))
+                .forEach(name -> assertTrue(
+                        source.contains('"' + name + '"') || source.contains("SMMU_PMCG_" + name + '"'), name));
+    }
+
     // Commands, events, structures
 
     @Test

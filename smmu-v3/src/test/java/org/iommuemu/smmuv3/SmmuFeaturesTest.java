@@ -241,14 +241,14 @@ class SmmuFeaturesTest {
     void queueAndTableAttributesAreGuardedEachForItself() {
         TestBoard board = new TestBoard();
         board.write(0x28, 0xfff);
-        board.write(TestBoard.CR0, 1 << 3); // CMDQEN
+        board.handshake(TestBoard.CR0, 1 << 3); // CMDQEN
         board.write(0x28, 0x03f);
         assertEquals(0x03f, board.read(0x28), "TABLE_* may still be changed");
         board.misuses.clear();
         board.write(0x28, 0);
         assertEquals(0x03f, board.read(0x28), "QUEUE_* may not");
         assertEquals(1, board.misuses.size());
-        board.write(TestBoard.CR0, 1); // SMMUEN
+        board.handshake(TestBoard.CR0, 1); // SMMUEN
         board.write(0x28, 0xfc0);
         assertEquals(0, board.read(0x28), "the other way round");
     }

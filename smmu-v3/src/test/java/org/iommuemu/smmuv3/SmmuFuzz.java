@@ -27,8 +27,12 @@ class SmmuFuzz {
 
     private static final int[] REGISTERS = {
         0x20, 0x28, 0x2c, 0x44, 0x50, 0x64, 0x68, 0x70, 0x74, 0x80, 0x84, 0x88, 0x90, 0x94, 0x98, 0x9c, 0xa0, 0xa4,
-        0xb0, 0xb8, 0xbc, 0xc0, 0xd0, 0xd8, 0xdc, 0x100, 0x108, 0x110, 0x118, 0x100a8, 0x100ac, 0x100c8, 0x100cc
+        0xb0, 0xb8, 0xbc, 0xc0, 0xd0, 0xd8, 0xdc, 0x100, 0x108, 0x110, 0x118, 0x138, 0x13c, 0x180, 0x100a8, 0x100ac,
+        0x100c8, 0x100cc, 0x20a00, 0x20a08, 0x20a10, 0x20a18, 0x30000, 0x30008, 0x3000c, 0x31000, 0x31008
     };
+
+    /** Behind the window of any SMMU. */
+    private static final long COUNTERS = TestBoard.SMMU + 0x10_0000;
 
     /** Bytes as numbers; zeros behind their end. */
     private static final class Input {
@@ -95,17 +99,29 @@ class SmmuFuzz {
     void registers(byte[] data) {
         Input input = new Input(data);
         TestBoard board = board(input);
+        long[] cycles = {0};
+        PerformanceMonitors group = new PerformanceMonitors(
+                "pmcg", PerformanceMonitors.Shape.USUAL, board.bus, null, () -> cycles[0]++, (unit, what) -> {});
+        board.bus.attach("pmcg", COUNTERS, PerformanceMonitors.PAGE, group.page0());
+        board.bus.attach("counters", COUNTERS + PerformanceMonitors.PAGE, PerformanceMonitors.PAGE, group.page1());
+        board.smmu.monitor(group);
         while (!input.isEmpty()) {
             int how = input.octet();
-            long offset = (how & 1) != 0
-                    ? REGISTERS[input.octet() % REGISTERS.length]
-                    : input.number(3) % Smmu.WINDOW & ((how & 2) != 0 ? ~7 : -1);
+            int align = (how & 2) != 0 ? ~7 : -1;
+            long address = TestBoard.SMMU;
+            if ((how & 1) != 0) {
+                address += REGISTERS[input.octet() % REGISTERS.length];
+            } else if ((how & 16) != 0) {
+                address = COUNTERS + (input.number(2) % (2 * PerformanceMonitors.PAGE) & align);
+            } else {
+                address += input.number(3) % board.smmu.window() & align;
+            }
             int size = (how & 4) != 0 ? 8 : 4;
             try {
-                board.bus.write(TestBoard.SMMU + offset, size, input.value());
-                board.bus.read(TestBoard.SMMU + offset, size);
+                board.bus.write(address, size, input.value());
+                board.bus.read(address, size);
             } catch (BusError e) {
-                // Misaligned, or across the end: the bus says so to software.
+                // Misaligned, across the end, or of a page that is not there: the bus says so to software.
             }
             if ((how & 8) != 0) {
                 translate(board, input.octet(), input);

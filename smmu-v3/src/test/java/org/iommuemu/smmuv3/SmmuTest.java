@@ -569,6 +569,19 @@ class SmmuTest {
         assertEquals(Response.ABORT, board.dmaRead(6, IOVA));
     }
 
+    @Test
+    void anSteBeyondTheOutputSizeIsNotFetchedThoughThereIsRam() {
+        long beyond = 1L << 48;
+        board.memory.addRam(beyond, 0x1000);
+        board.writeWords(beyond, 1 | 4 << 1, 0, 0, 0);
+        long level1 = board.allocate(8);
+        board.writeWords(level1, beyond | 1);
+        board.enable(level1, 1 << 16 | 6 << 6 | 8);
+        assertEquals(Response.ABORT, board.dmaRead(0, RAM));
+        long[] event = board.event();
+        assertEquals(0x03, TestBoard.type(event), "F_STE_FETCH");
+    }
+
     // Queues and errors
 
     @Test
@@ -618,6 +631,8 @@ class SmmuTest {
     void indexesOfTheSmmuHaveNothingAboveTheirWrapBit() {
         TestBoard other = new TestBoard(
                 SmmuFeatures.smmuv3_2().toBuilder().eventqLog2Size(6).build());
+        other.write(CMDQ_CONS, 0xf_ffff);
+        assertEquals(0xf_ffff, other.read(CMDQ_CONS), "nobody knows where the wrap bit is");
         other.write64(TestBoard.CMDQ_BASE, other.commandQueue | 4);
         other.write(CMDQ_CONS, 0xf_ffff);
         assertEquals(0x1f, other.read(CMDQ_CONS));
