@@ -10,6 +10,7 @@ import java.util.Map;
 import java.util.Optional;
 import org.iommuemu.harness.grant.Backend;
 import org.iommuemu.harness.grant.GrantTables;
+import org.iommuemu.mmio.BusError;
 import org.iommuemu.mmio.PhysicalMemory;
 import org.iommuemu.nativecode.driver.NativeDriver;
 import org.iommuemu.nativecode.driver.SharedRam;
@@ -226,6 +227,10 @@ public final class BootRun implements AutoCloseable {
             }
         } catch (Panic p) {
             panic = p.getMessage();
+        } catch (BusError abort) {
+            // A driver touched registers that are not there: a CPU takes an external abort, which a hypervisor survives
+            // where it expects one only, at a probe.
+            panic = "external abort: " + abort.getMessage();
         }
         IommuSetup.Outcome outcome = setup.outcome();
         return new BootReport(
