@@ -10,6 +10,7 @@ import java.util.Map;
 import java.util.Optional;
 import org.iommuemu.harness.grant.Backend;
 import org.iommuemu.harness.grant.GrantTables;
+import org.iommuemu.mmio.BusError;
 import org.iommuemu.mmio.PhysicalMemory;
 import org.iommuemu.nativecode.driver.NativeDriver;
 import org.iommuemu.nativecode.driver.SharedRam;
@@ -221,11 +222,15 @@ public final class BootRun implements AutoCloseable {
                 used = new Used(
                         List.of(),
                         null,
-                        new Toolstack(platform, iommus, heap, false, Map.of(), this::path, trial)
+                        new Toolstack(platform, iommus, heap, false, Map.of(), this::path, trial, null)
                                 .run(options.operations(), log));
             }
         } catch (Panic p) {
             panic = p.getMessage();
+        } catch (BusError abort) {
+            // A driver touched registers that are not there: a CPU takes an external abort, which a hypervisor survives
+            // where it expects one only, at a probe.
+            panic = "external abort: " + abort.getMessage();
         }
         IommuSetup.Outcome outcome = setup.outcome();
         return new BootReport(
@@ -304,7 +309,12 @@ public final class BootRun implements AutoCloseable {
             }
         }
         BootReport.Unmap unmap = domain0.iommus().size() > 1 ? unmapUnderUse(domain0, own) : null;
-        Toolstack toolstack = new Toolstack(platform, iommus, heap, true, Map.of(0, domain0), this::path, trial);
+        GrantOperations grantOperations = new GrantOperations(
+                grants,
+                (device, id) -> backend(device, device.domain().orElseThrow().id(), id),
+                trial);
+        Toolstack toolstack =
+                new Toolstack(platform, iommus, heap, true, Map.of(0, domain0), this::path, trial, grantOperations);
         for (Added added : all) {
             Iterator<PciAddress> functions = added.master.functions().keySet().iterator();
             added.devices
@@ -390,11 +400,16 @@ public final class BootRun implements AutoCloseable {
         if (IommuKind.of(iommu).orElseThrow() != IommuKind.GRANT_DMA) {
             return DmaPath.through(board.port(iommu, id));
         }
-        Backend backend =
-                new Backend(board.bus(), grantTables, domain, id, (fault, asking, address, details) -> platform.log()
+        return DmaPath.byGrants(grants, device, backend(device, domain, id));
+    }
+
+    /** What a domain's backend sees of the grants of the domain that has a device. */
+    private Backend backend(Device device, int frontend, int domain) {
+        DeviceTreeNode iommu = device.fwspec().iommu();
+        return new Backend(
+                board.bus(), grantTables, frontend, domain, (fault, asking, address, details) -> platform.log()
                         .fault(new FaultReport(
                                 iommu, fault.name(), -1, address, "d%d: %s".formatted(asking, details))));
-        return DmaPath.byGrants(grants, device, backend);
     }
 
     /** Maps a page of RAM for the transfers and unmaps it again, as Linux' DMA API does. */

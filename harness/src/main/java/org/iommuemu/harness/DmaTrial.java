@@ -3,6 +3,7 @@ package org.iommuemu.harness;
 import java.util.ArrayList;
 import java.util.Arrays;
 import java.util.List;
+import java.util.function.BooleanSupplier;
 import org.iommuemu.mmio.DmaPort;
 import org.iommuemu.mmio.PhysicalMemory;
 import org.iommuemu.probe.iommu.FaultReport;
@@ -94,6 +95,12 @@ final class DmaTrial {
         faults.clear();
         DmaPort.Response response = path.transfer(false, address, line);
         return response == DmaPort.Response.OK ? null : takeFault(response + ", not reported");
+    }
+
+    /** The fault that is reported of an access; null if it is let through. */
+    String refusal(BooleanSupplier access) {
+        faults.clear();
+        return access.getAsBoolean() ? null : takeFault("refused, not reported");
     }
 
     /** The fault that a driver reports once its interrupt is let in. */

@@ -6,7 +6,7 @@ import org.iommuemu.probe.devicetree.DeviceTreeNode;
 import org.iommuemu.probe.driver.grantdma.GrantDmaDriver;
 
 /** The kinds of IOMMU that there are models of. */
-public enum IommuKind {
+enum IommuKind {
     /** Arm's SMMUv3. */
     SMMUV3("smmuv3"),
     /** Renesas' IPMMU-VMSA: a root, or a Gen2 unit, which is a root of its own. */
@@ -23,7 +23,7 @@ public enum IommuKind {
     }
 
     /** The kind of a node, available or not; empty if it is no IOMMU that there is a model of. */
-    public static Optional<IommuKind> of(DeviceTreeNode node) {
+    static Optional<IommuKind> of(DeviceTreeNode node) {
         if (node.isCompatible("arm,smmu-v3")) {
             return Optional.of(SMMUV3);
         }

@@ -4,6 +4,7 @@ import java.util.ArrayList;
 import java.util.HashMap;
 import java.util.List;
 import java.util.Map;
+import java.util.Set;
 import java.util.function.Function;
 import java.util.regex.Matcher;
 import java.util.regex.Pattern;
@@ -27,7 +28,12 @@ final class Toolstack {
     /** The operations. */
     static final String USAGE = "create DOM | destroy DOM | assign DOM DEVICE | deassign DOM DEVICE"
             + " | reassign DOM DOM DEVICE | test-assign DEVICE | unmap DOM ADDRESS"
-            + " | dma DEVICE ADDRESS | free-tables [MOST] | suspend | resume";
+            + " | dma DEVICE ADDRESS | grant DEVICE ADDRESS [ro] | revoke DEVICE DMA-ADDRESS"
+            + " | backend DOM DEVICE DMA-ADDRESS read|write|hold|release"
+            + " | free-tables [MOST] | suspend | resume";
+
+    /** What a backend does with a grant. */
+    static final Set<String> ACCESSES = Set.of("read", "write", "hold", "release");
 
     /** A guest's RAM: where it begins for the guest, and its size. */
     private static final long GUEST_RAM = 0x4000_0000L;
@@ -35,7 +41,9 @@ final class Toolstack {
     private static final long GUEST_RAM_SIZE = 2 << 20;
     private static final int PAGE = 4096;
 
+    private static final Pattern DMA_ADDRESS = Pattern.compile("0x[0-9a-fA-F]{1,16}");
     private static final Pattern DOMAIN = Pattern.compile("(?:dom|d)(\\d{1,4})");
+    /** By operation: D domain, X device, N number, U number of 64 bits, A access; small letters may be left out. */
     private static final Map<String, String> ARGUMENTS = Map.ofEntries(
             Map.entry("create", "D"),
             Map.entry("destroy", "D"),
@@ -45,6 +53,9 @@ final class Toolstack {
             Map.entry("test-assign", "X"),
             Map.entry("unmap", "DN"),
             Map.entry("dma", "XN"),
+            Map.entry("grant", "XNr"),
+            Map.entry("revoke", "XU"),
+            Map.entry("backend", "DXUA"),
             Map.entry("free-tables", "n"),
             Map.entry("suspend", ""),
             Map.entry("resume", ""));
@@ -55,7 +66,7 @@ final class Toolstack {
         DmaPath path(Device device, int id, int domain);
     }
 
-    private record Answer(Errno errno, String detail) {}
+    record Answer(Errno errno, String detail) {}
 
     private final Iommus iommus;
     private final HypervisorHeap heap;
@@ -65,6 +76,7 @@ final class Toolstack {
     private final Map<Domain, Long> ram = new HashMap<>();
     private final Paths paths;
     private final DmaTrial trial;
+    private final GrantOperations grants;
 
     /**
      * A toolstack.
@@ -79,7 +91,8 @@ final class Toolstack {
             boolean enabled,
             Map<Integer, Domain> domains,
             Paths paths,
-            DmaTrial trial) {
+            DmaTrial trial,
+            GrantOperations grants) {
         this.iommus = iommus;
         this.heap = heap;
         this.enabled = enabled;
@@ -87,6 +100,7 @@ final class Toolstack {
         this.domains = new HashMap<>(domains);
         this.paths = paths;
         this.trial = trial;
+        this.grants = grants;
     }
 
     /** @param function its address, null if it is no PCI function */
@@ -108,11 +122,14 @@ final class Toolstack {
         String wanted = ARGUMENTS.get(words[0]);
         boolean good = wanted != null
                 && words.length - 1 <= wanted.length()
-                && words.length - 1 >= wanted.replace("n", "").length();
+                && words.length - 1 >= wanted.replaceAll("[a-z]", "").length();
         for (int i = 1; good && i < words.length; i++) {
             good = switch (wanted.charAt(i - 1)) {
                 case 'D' -> DOMAIN.matcher(words[i]).matches();
                 case 'X' -> true;
+                case 'U' -> DMA_ADDRESS.matcher(words[i]).matches();
+                case 'A' -> ACCESSES.contains(words[i]);
+                case 'r' -> words[i].equals("ro");
                 default -> isNumber(words[i]);
             };
         }
@@ -151,10 +168,17 @@ final class Toolstack {
                 case "destroy" -> destroy(number(words[1]));
                 case "assign" -> with(words[1], d -> of(control.assign(d, domains.get(0), words[2])));
                 case "deassign" -> with(words[1], d -> of(control.deassign(d, words[2])));
-                case "reassign" -> with(words[1], from -> with(words[2], to -> reassign(from, to, words[3])));
+                case "reassign" ->
+                    with(
+                            words[1],
+                            from -> with(words[2], to -> device(words[3], d -> of(iommus.reassign(from, to, d)))));
                 case "test-assign" -> of(control.testAssign(domains.get(0), words[1]));
                 case "unmap" -> with(words[1], d -> unmap(d, Long.decode(words[2])));
                 case "dma" -> dma(words[1], Long.decode(words[2]));
+                case "grant" -> device(words[1], d -> grants.grant(d, Long.decode(words[2]), words.length > 3));
+                case "revoke" -> device(words[1], d -> grants.revoke(d, dmaAddress(words[2])));
+                case "backend" ->
+                    device(words[2], d -> grants.access(d, number(words[1]), dmaAddress(words[3]), words[4]));
                 case "free-tables" -> freeTables(words.length > 1 ? Long.decode(words[1]) : Integer.MAX_VALUE);
                 case "suspend" -> of(iommus.suspend());
                 default -> {
@@ -168,13 +192,21 @@ final class Toolstack {
         }
     }
 
-    private static Answer of(Errno errno) {
+    static Answer of(Errno errno) {
         return new Answer(errno, null);
     }
 
     private static int number(String word) {
         Matcher matcher = DOMAIN.matcher(word);
         return matcher.matches() ? Integer.parseInt(matcher.group(1)) : -1;
+    }
+
+    private static long dmaAddress(String word) {
+        return Long.parseUnsignedLong(word.substring(2), 16);
+    }
+
+    private Answer device(String name, Function<Device, Answer> action) {
+        return control.device(name).map(action).orElse(of(Errno.ENODEV));
     }
 
     /** With a domain, if there is one of that name. */
@@ -218,12 +250,6 @@ final class Toolstack {
         domains.remove(id);
         heap.free(ram.remove(domain), GUEST_RAM_SIZE);
         return new Answer(Errno.OK, iommus.freePageTables(0) + " page tables to be freed");
-    }
-
-    private Answer reassign(Domain from, Domain to, String name) {
-        return control.device(name)
-                .map(device -> of(iommus.reassign(from, to, device)))
-                .orElse(of(Errno.ENODEV));
     }
 
     private Answer freeTables(long most) {

@@ -7,6 +7,8 @@ import static org.junit.jupiter.api.Assertions.assertThrows;
 import static org.junit.jupiter.api.Assertions.assertTrue;
 
 import java.io.IOException;
+import java.nio.ByteBuffer;
+import java.nio.file.Files;
 import java.nio.file.Path;
 import java.util.ArrayList;
 import java.util.List;
@@ -421,6 +423,20 @@ class BootTest {
         BootReport report =
                 boot(tree.parse(), BootOptions.DEFAULT.then("create dom1", "deassign dom0 /two", "assign dom1 /two"));
         assertEquals(List.of("OK", "OK", "OK"), answers(report));
+    }
+
+    @Test
+    void registersThatEndBeforeADriverNeedsThemAreAPanicAndNotAnError() throws IOException {
+        ByteBuffer blob = ByteBuffer.wrap(Files.readAllBytes(BOARDS.resolve("rcar-gen4.dtb")));
+        for (int i = 0; i + 16 <= blob.capacity(); i += 4) {
+            if (blob.getLong(i) == 0xeeec0000L && blob.getLong(i + 8) == 0x20000) {
+                blob.putLong(i + 8, 0x1000);
+            }
+        }
+        BootReport report = boot(
+                DeviceTree.parse("short", blob.array()),
+                new BootOptions("", List.of(), Set.of(), OptionalInt.empty(), true, Set.of()));
+        assertTrue(report.panic().startsWith("external abort: "), report::panic);
     }
 
     private static List<String> answers(BootReport report) {

@@ -163,6 +163,14 @@ class GrantDmaTest {
     }
 
     @Test
+    void aFrameThatAnEntryHasNoRoomForIsNotGranted() {
+        for (long guest : new long[] {1L << 44, (1L << 44) - 1, -1, Long.MIN_VALUE}) {
+            assertEquals(GrantDmaDriver.MAPPING_ERROR, map(guest, 64, false));
+        }
+        assertEquals(0, mixed.grants.granted(domain));
+    }
+
+    @Test
     void referencesRunOutAtTheHypervisorsLimit() {
         long all = (GrantTables.MOST_FRAMES * 512L - 8) * PAGE;
         assertEquals(GrantDmaDriver.MAPPING_ERROR, map(GUEST, all + 1, false));

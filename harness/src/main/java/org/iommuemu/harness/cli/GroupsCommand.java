@@ -12,7 +12,6 @@ import java.util.Comparator;
 import java.util.HashMap;
 import java.util.HashSet;
 import java.util.List;
-import java.util.Locale;
 import java.util.Map;
 import java.util.Set;
 import java.util.concurrent.Callable;
@@ -143,7 +142,7 @@ final class GroupsCommand implements Callable<Integer> {
         @Override
         public Rule convert(String value) {
             for (Rule rule : Rule.values()) {
-                if (rule.name().toLowerCase(Locale.ROOT).replace('_', '-').equals(value)) {
+                if (rule.word().equals(value)) {
                     return rule;
                 }
             }

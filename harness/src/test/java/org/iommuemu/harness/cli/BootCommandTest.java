@@ -250,6 +250,55 @@ class BootCommandTest {
     }
 
     @Test
+    void everyFaultOfAGrantCanBeSeen() throws IOException {
+        String disk = "/virtio@2000000";
+        String first = " 0x8000000000008000 ";
+        String second = " 0x8000000000009000 ";
+        JsonNode operations = json(
+                        0,
+                        MIXED,
+                        "--do=grant " + disk + " 0x48000000",
+                        "--do=backend dom1 " + disk + first + "write",
+                        "--do=backend dom2 " + disk + first + "read",
+                        "--do=grant " + disk + " 0x48001000 ro",
+                        "--do=backend dom1 " + disk + second + "read",
+                        "--do=backend dom1 " + disk + second + "write",
+                        "--do=backend dom1 " + disk + " 0x800000000000a000 read",
+                        "--do=backend dom1 " + disk + " 0xfffffffffffff000 read",
+                        "--do=backend dom1 " + disk + " 0x8000 read",
+                        "--do=backend dom1 " + disk + first + "hold",
+                        "--do=revoke " + disk + first,
+                        "--do=backend dom1 " + disk + first + "release",
+                        "--do=revoke " + disk + first,
+                        "--do=backend dom1 " + disk + first + "read",
+                        "--do=grant " + disk + " 0x48000000",
+                        "--do=grant /soc/ethernet@e6800000 0x48000000")
+                .get("operations");
+        List<String> answers = new ArrayList<>();
+        operations.forEach(operation -> answers.add(operation.get("answer").textValue() + " "
+                + operation.get("detail").textValue()));
+        assertEquals(
+                List.of(
+                        "OK 0x8000000000008000",
+                        "OK ok",
+                        "EFAULT FOREIGN_DOMAIN",
+                        "OK 0x8000000000009000",
+                        "OK ok",
+                        "EFAULT READ_ONLY",
+                        "EFAULT NOT_GRANTED",
+                        "EFAULT BAD_REFERENCE",
+                        "EFAULT NOT_A_GRANT",
+                        "OK ok",
+                        "EBUSY null",
+                        "OK ok",
+                        "OK null",
+                        "EFAULT NOT_GRANTED",
+                        "EINVAL not granted",
+                        "ENODEV null"),
+                answers);
+    }
+
+    @Test
     void functionsOfARealMachineDoDmaWithTheStreamIdsOfAllTheirRequesterIds() throws IOException {
         String dump = Path.of("..", "boards", "pci", "virt-linux-7.2.lspci").toString();
         JsonNode report = json(
@@ -323,6 +372,9 @@ class BootCommandTest {
                 "--do=assign one /soc",
                 "--do=dma /soc x",
                 "--do=free-tables -1",
+                "--do=grant /x 0x1000 rw",
+                "--do=backend dom1 /x 0x1000 erase",
+                "--do=revoke /x 0x10000000000000000",
                 "--pci=/nowhere/at/all",
                 "--without-driver"
             })

@@ -68,7 +68,7 @@ class GroupsCommandTest {
         assertSays(" +-[000a:10]---00.0{3}-[11-12]--+-00.0{3}  Mellanox Technologies MT27800 Family [ConnectX-5]");
         assertSays(" \\-[000d:30]---00.0{5}-[31]--");
         assertSays("pci 000a:11:00.3: Adding to iommu group 3");
-        assertSays("3      000a:10:00.0  ACS path: 000a:10:00.0 has no ACS");
+        assertSays("3      000a:10:00.0  acs-path: 000a:10:00.0 has no ACS");
         assertEquals("RIGHT: 14 of 17 functions in 6 groups (topology)", lastLine());
         assertEquals("", err.toString());
     }
@@ -177,7 +177,7 @@ class GroupsCommandTest {
         out.getBuffer().setLength(0);
         assertEquals(0, run(LINUX_72, "--board", board));
         assertTrue(out.toString().contains("0000:05:00.2  0xb00 /iommu@2b600000"), out::toString);
-        assertTrue(out.toString().contains("StreamID: both are StreamID 0xb00 of /iommu@2b600000"), out::toString);
+        assertTrue(out.toString().contains("stream-id: both are StreamID 0xb00 of /iommu@2b600000"), out::toString);
     }
 
     @Test

@@ -184,7 +184,7 @@ public final class DeviceTreeNode {
      * @param property such as {@code "msi-parent"}; the result is empty if the node has no such property
      * @param cellsProperty the property with the number of arguments, such as {@code "#msi-cells"}
      */
-    public List<Specifier> phandlesWithArgs(String property, String cellsProperty) {
+    private List<Specifier> phandlesWithArgs(String property, String cellsProperty) {
         return property(property).map(p -> p.specifiers(cellsProperty)).orElse(List.of()).stream()
                 .filter(Objects::nonNull)
                 .toList();

@@ -46,7 +46,7 @@ public final class Device {
      *
      * @return EINVAL if the device is behind another IOMMU already
      */
-    public Errno initFwspec(DeviceTreeNode iommu) {
+    Errno initFwspec(DeviceTreeNode iommu) {
         if (fwspec == null) {
             fwspec = new Fwspec(iommu);
         }
@@ -54,7 +54,7 @@ public final class Device {
     }
 
     /** Forgets the firmware spec, after a failure. */
-    public void freeFwspec() {
+    void freeFwspec() {
         fwspec = null;
     }
 

@@ -1,6 +1,7 @@
 package org.iommuemu.probe.pci;
 
 import java.io.IOException;
+import java.io.InputStream;
 import java.nio.charset.StandardCharsets;
 import java.nio.file.Files;
 import java.nio.file.Path;
@@ -9,7 +10,7 @@ import java.util.List;
 /** Reads a topology: what {@code lspci -xxxx} printed, or the short text form, whose first word is {@code pci-topology}. */
 public final class PciFile {
     /** More than any machine's; a file beyond it is something else. */
-    private static final long LARGEST = 256L << 20;
+    private static final int LARGEST = 256 << 20;
 
     private PciFile() {}
 
@@ -25,10 +26,14 @@ public final class PciFile {
 
     /** As {@link #read(Path)}, with quirks of the caller's choice. */
     public static PciTopology read(Path file, Quirks quirks) throws IOException {
-        if (Files.size(file) > LARGEST) {
-            throw new PciException(file.toString(), "more than 256 MiB are not what lspci prints");
+        // What a file says of its size means nothing for a device or a pipe.
+        try (InputStream in = Files.newInputStream(file)) {
+            byte[] content = in.readNBytes(LARGEST + 1);
+            if (content.length > LARGEST) {
+                throw new PciException(file.toString(), "more than 256 MiB are not what lspci prints");
+            }
+            return parse(file.toString(), content, quirks);
         }
-        return parse(file.toString(), Files.readAllBytes(file), quirks);
     }
 
     /** Reads a file's content; {@code name} is what errors call it. */

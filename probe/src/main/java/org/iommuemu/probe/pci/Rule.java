@@ -5,13 +5,13 @@ public enum Rule {
     /** Their DMA may bear the same requester ID, or one takes the other's DMA over as its own. */
     ALIAS("alias"),
     /** The bridge above does not send all requests on to the root, or one above it does not. */
-    ACS_PATH("ACS path"),
+    ACS_PATH("acs-path"),
     /** Functions of one device, neither of which has ACS that keeps them apart. */
     MULTI_FUNCTION("multi-function"),
     /** Behind one switch, one of whose downstream ports lets requests through to the others. */
     SIBLINGS("siblings"),
     /** The IOMMU sees one StreamID of both: {@code iommu-map-mask}, or ranges that overlap. */
-    STREAM_ID("StreamID");
+    STREAM_ID("stream-id");
 
     private final String word;
 
@@ -19,7 +19,7 @@ public enum Rule {
         this.word = word;
     }
 
-    /** Its name in reports. */
+    /** Its name in reports and options. */
     public String word() {
         return word;
     }

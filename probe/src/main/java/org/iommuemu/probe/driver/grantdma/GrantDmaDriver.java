@@ -205,7 +205,7 @@ public final class GrantDmaDriver implements IommuDriver, IommuOps {
                 || grants.broken
                 || size <= 0
                 || size > MOST_BYTES
-                || guestPhysical + size - 1 >>> FRAME_BITS + PAGE_SHIFT != 0) {
+                || (guestPhysical | guestPhysical + size - 1) >>> FRAME_BITS + PAGE_SHIFT != 0) {
             return MAPPING_ERROR;
         }
         int pages = pages(guestPhysical, size);
