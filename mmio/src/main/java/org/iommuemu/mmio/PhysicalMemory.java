@@ -9,7 +9,6 @@ import java.util.Arrays;
 import java.util.Comparator;
 import java.util.List;
 import java.util.Objects;
-import java.util.concurrent.atomic.AtomicLong;
 
 /**
  * Guest RAM: sparse, little-endian, up to 2<sup>52</sup> bytes of address space, memory proportional to what is touched.
@@ -33,6 +32,11 @@ public final class PhysicalMemory {
     private static final int LEAF_BITS = 14;
     private static final int MIDDLE_BITS = 10;
     private static final int ROOT_BITS = ADDRESS_BITS - CHUNK_SHIFT - LEAF_BITS - MIDDLE_BITS;
+
+    /** Chunks of a region, of which there may be one window only. */
+    private static final int REGION_CHUNKS = 32;
+
+    private static final int REGION_SIZE = REGION_CHUNKS << CHUNK_SHIFT;
 
     private static final byte[] ZEROS = new byte[CHUNK_SIZE];
 
@@ -61,35 +65,46 @@ public final class PhysicalMemory {
      * Bytes from elsewhere that are the RAM of a range.
      *
      * @param base first byte, on a chunk's boundary
-     * @param bytes whole chunks
+     * @param bytes whole chunks, little-endian
      */
     private record Backing(long base, ByteBuffer bytes) {
         boolean holds(long address) {
             return address >= base && address - base < bytes.capacity();
         }
-
-        ByteBuffer chunk(long address) {
-            return bytes.slice((int) ((address & -CHUNK_SIZE) - base), CHUNK_SIZE);
-        }
     }
 
-    /** 64 KiB of RAM, aligned: a walk whose tables are close together finds it once. Immutable; its bytes are the RAM's. */
+    /**
+     * 64 KiB or 2 MiB of RAM, aligned: a walk whose tables are close together finds it once. Immutable; its bytes are the
+     * RAM's.
+     */
     public static final class Window {
-        private final long number;
+        private final long start;
+        private final int size;
+
+        /** Little-endian; may hold more than the window. */
         private final ByteBuffer bytes;
+
+        /** What an address in here is to be reduced by, as an {@code int}, to be an index into {@link #bytes}. */
+        private final int origin;
 
         /** Whether it was all RAM when it was first touched; RAM never goes away. */
         private final boolean whole;
 
-        private Window(long number, ByteBuffer bytes, boolean whole) {
-            this.number = number;
-            this.bytes = bytes.order(ByteOrder.LITTLE_ENDIAN);
+        private Window(long start, int size, ByteBuffer bytes, int offset, boolean whole) {
+            this.start = start;
+            this.size = size;
+            this.bytes = bytes;
+            this.origin = (int) start - offset;
             this.whole = whole;
+        }
+
+        private int index(long address) {
+            return (int) address - origin;
         }
 
         /** Whether an aligned access at an address is in here. */
         public boolean holds(long address) {
-            return address >>> CHUNK_SHIFT == number;
+            return (address & -size) == start;
         }
 
         /**
@@ -97,17 +112,18 @@ public final class PhysicalMemory {
          * from what was read here is ordered behind it by that, as on all processors that have a JVM; others need a fence.
          */
         public long read64Plain(long address) {
-            return bytes.getLong((int) address & CHUNK_MASK);
+            return bytes.getLong(index(address));
         }
     }
 
     /**
-     * Address bits 51:40, 39:30, 29:16. Entries go from null to an array or chunk once, published with release (by
-     * compare-and-set) and read with acquire, so whoever sees a chunk sees its zeroed bytes.
+     * Address bits 51:40, 39:30, 29:16. Entries go from null to an array or chunk once, under the monitor, published with
+     * release and read with acquire, so whoever sees a chunk sees its zeroed bytes.
      */
     private final Window[][][] chunks = new Window[1 << ROOT_BITS][][];
 
-    private final AtomicLong touched = new AtomicLong();
+    /** Written under the monitor. */
+    private volatile long touched;
 
     /** Sorted by address; replaced, never changed. */
     private volatile Range[] ranges = {};
@@ -162,11 +178,11 @@ public final class PhysicalMemory {
                 || bytes.capacity() == 0) {
             throw new IllegalArgumentException("backing at 0x%x of 0x%x bytes".formatted(base, bytes.capacity()));
         }
-        if (touched.get() != 0) {
+        if (touched != 0) {
             throw new IllegalStateException("RAM was touched before it was backed");
         }
         List<Backing> sorted = new ArrayList<>(List.of(backings));
-        sorted.add(new Backing(base, bytes));
+        sorted.add(new Backing(base, bytes.duplicate().order(ByteOrder.LITTLE_ENDIAN)));
         sorted.sort(Comparator.comparingLong(Backing::base));
         for (int i = 1; i < sorted.size(); i++) {
             if (sorted.get(i - 1).holds(sorted.get(i).base)) {
@@ -221,9 +237,9 @@ public final class PhysicalMemory {
         return false;
     }
 
-    /** Bytes of host memory that hold touched RAM. */
+    /** Bytes of RAM that were touched, in chunks of 64 KiB. Not more than twice as much host memory stands behind them. */
     public long touchedBytes() {
-        return touched.get();
+        return touched;
     }
 
     /**
@@ -239,53 +255,56 @@ public final class PhysicalMemory {
 
     /** Reads 8 bits at an address in RAM, zero-extended. */
     public int read8(long address) {
-        ByteBuffer chunk = chunk(address);
-        if (chunk == null) {
+        Window window = find(address);
+        if (window == null) {
             return 0;
         }
-        byte value = chunk.get((int) address & CHUNK_MASK);
+        byte value = window.bytes.get(window.index(address));
         VarHandle.acquireFence(); // There is no VarHandle for single bytes of a buffer.
         return value & 0xff;
     }
 
     /** Reads 16 bits at a 2-byte aligned address in RAM, zero-extended. */
     public int read16(long address) {
-        ByteBuffer chunk = chunk(address);
-        return chunk == null ? 0 : (short) SHORTS.getAcquire(chunk, (int) address & CHUNK_MASK) & 0xffff;
+        Window window = find(address);
+        return window == null ? 0 : (short) SHORTS.getAcquire(window.bytes, window.index(address)) & 0xffff;
     }
 
     /** Reads 32 bits at a 4-byte aligned address in RAM. */
     public int read32(long address) {
-        ByteBuffer chunk = chunk(address);
-        return chunk == null ? 0 : (int) INTS.getAcquire(chunk, (int) address & CHUNK_MASK);
+        Window window = find(address);
+        return window == null ? 0 : (int) INTS.getAcquire(window.bytes, window.index(address));
     }
 
     /** Reads 64 bits at an 8-byte aligned address in RAM. */
     public long read64(long address) {
-        ByteBuffer chunk = chunk(address);
-        return chunk == null ? 0 : (long) LONGS.getAcquire(chunk, (int) address & CHUNK_MASK);
+        Window window = find(address);
+        return window == null ? 0 : (long) LONGS.getAcquire(window.bytes, window.index(address));
     }
 
     /** Writes the low 8 bits of a value at an address in RAM. */
     public void write8(long address, int value) {
-        ByteBuffer chunk = touch(address);
+        Window window = touch(address);
         VarHandle.releaseFence();
-        chunk.put((int) address & CHUNK_MASK, (byte) value);
+        window.bytes.put(window.index(address), (byte) value);
     }
 
     /** Writes the low 16 bits of a value at a 2-byte aligned address in RAM. */
     public void write16(long address, int value) {
-        SHORTS.setRelease(touch(address), (int) address & CHUNK_MASK, (short) value);
+        Window window = touch(address);
+        SHORTS.setRelease(window.bytes, window.index(address), (short) value);
     }
 
     /** Writes 32 bits at a 4-byte aligned address in RAM. */
     public void write32(long address, int value) {
-        INTS.setRelease(touch(address), (int) address & CHUNK_MASK, value);
+        Window window = touch(address);
+        INTS.setRelease(window.bytes, window.index(address), value);
     }
 
     /** Writes 64 bits at an 8-byte aligned address in RAM. */
     public void write64(long address, long value) {
-        LONGS.setRelease(touch(address), (int) address & CHUNK_MASK, value);
+        Window window = touch(address);
+        LONGS.setRelease(window.bytes, window.index(address), value);
     }
 
     /**
@@ -294,7 +313,8 @@ public final class PhysicalMemory {
      * @return the value that was there, which is {@code expected} exactly if the new value was stored
      */
     public long compareAndExchange64(long address, long expected, long value) {
-        return (long) LONGS.compareAndExchange(touch(address), (int) address & CHUNK_MASK, expected, value);
+        Window window = touch(address);
+        return (long) LONGS.compareAndExchange(window.bytes, window.index(address), expected, value);
     }
 
     /**
@@ -310,13 +330,12 @@ public final class PhysicalMemory {
     public void read(long address, byte[] target, int offset, int length) {
         Objects.checkFromIndexSize(offset, length, target.length);
         for (int done = 0; done < length; ) {
-            int index = (int) (address + done) & CHUNK_MASK;
-            int part = Math.min(length - done, CHUNK_SIZE - index);
-            ByteBuffer chunk = chunk(address + done);
-            if (chunk == null) {
+            int part = Math.min(length - done, inChunk(address + done));
+            Window window = find(address + done);
+            if (window == null) {
                 Arrays.fill(target, offset + done, offset + done + part, (byte) 0);
             } else {
-                chunk.get(index, target, offset + done, part);
+                window.bytes.get(window.index(address + done), target, offset + done, part);
             }
             done += part;
         }
@@ -326,9 +345,9 @@ public final class PhysicalMemory {
     public void write(long address, byte[] source, int offset, int length) {
         Objects.checkFromIndexSize(offset, length, source.length);
         for (int done = 0; done < length; ) {
-            int index = (int) (address + done) & CHUNK_MASK;
-            int part = Math.min(length - done, CHUNK_SIZE - index);
-            touch(address + done).put(index, source, offset + done, part);
+            int part = Math.min(length - done, inChunk(address + done));
+            Window window = touch(address + done);
+            window.bytes.put(window.index(address + done), source, offset + done, part);
             done += part;
         }
     }
@@ -350,19 +369,18 @@ public final class PhysicalMemory {
     /** Writes zeros; RAM that was never touched stays untouched. */
     public void zero(long address, long length) {
         for (long done = 0; done < length; ) {
-            int index = (int) (address + done) & CHUNK_MASK;
-            int part = (int) Math.min(length - done, CHUNK_SIZE - index);
-            ByteBuffer chunk = chunk(address + done);
-            if (chunk != null) {
-                chunk.put(index, ZEROS, 0, part);
+            int part = (int) Math.min(length - done, inChunk(address + done));
+            Window window = find(address + done);
+            if (window != null) {
+                window.bytes.put(window.index(address + done), ZEROS, 0, part);
             }
             done += part;
         }
     }
 
-    private ByteBuffer chunk(long address) {
-        Window window = find(address);
-        return window == null ? null : window.bytes;
+    /** How many bytes there are from an address to the end of its chunk. */
+    private static int inChunk(long address) {
+        return CHUNK_SIZE - ((int) address & CHUNK_MASK);
     }
 
     private Window find(long address) {
@@ -376,34 +394,78 @@ public final class PhysicalMemory {
         return window == null && backing(address) != null && isRam(address, 1) ? create(address) : window;
     }
 
-    private ByteBuffer touch(long address) {
-        ByteBuffer chunk = chunk(address);
-        return chunk == null ? create(address).bytes : chunk;
+    private Window touch(long address) {
+        Window window = find(address);
+        return window == null ? create(address) : window;
     }
 
-    private Window create(long address) {
+    private synchronized Window create(long address) {
         if (!isRam(address, 1)) {
             throw new IllegalArgumentException("no RAM at 0x%x".formatted(address));
         }
-        int root = rootIndex(address);
-        if (MIDDLES.getAcquire(chunks, root) == null) {
-            MIDDLES.compareAndSet(chunks, root, (Window[][]) null, new Window[1 << MIDDLE_BITS][]);
+        Window[][] middle = chunks[rootIndex(address)];
+        if (middle == null) {
+            middle = new Window[1 << MIDDLE_BITS][];
+            MIDDLES.setRelease(chunks, rootIndex(address), middle);
         }
-        Window[][] middle = (Window[][]) MIDDLES.getAcquire(chunks, root);
-        if (LEAVES.getAcquire(middle, middleIndex(address)) == null) {
-            LEAVES.compareAndSet(middle, middleIndex(address), (Window[]) null, new Window[1 << LEAF_BITS]);
+        Window[] leaf = middle[middleIndex(address)];
+        if (leaf == null) {
+            leaf = new Window[1 << LEAF_BITS];
+            LEAVES.setRelease(middle, middleIndex(address), leaf);
         }
-        Window[] leaf = (Window[]) LEAVES.getAcquire(middle, middleIndex(address));
-        boolean whole = isRam(address & -CHUNK_SIZE, CHUNK_SIZE);
-        Backing backing = backing(address);
-        ByteBuffer bytes = backing != null ? backing.chunk(address) : ByteBuffer.allocateDirect(CHUNK_SIZE);
-        Window fresh = new Window(address >>> CHUNK_SHIFT, bytes, whole);
-        Window first = (Window) CHUNKS.compareAndExchange(leaf, leafIndex(address), (Window) null, fresh);
-        if (first != null) {
+        int slot = leafIndex(address);
+        Window window = leaf[slot];
+        if (window == null) { // Else another thread was first.
+            window = windowOf(address, leaf, slot & -REGION_CHUNKS);
+            CHUNKS.setRelease(leaf, slot, window);
+            touched += CHUNK_SIZE;
+        }
+        return window;
+    }
+
+    /**
+     * The window for a chunk that was not touched yet: its region's if there is one, else a new one.
+     *
+     * @param leaf the windows around
+     * @param region where in them the chunk's region begins
+     */
+    private Window windowOf(long address, Window[] leaf, int region) {
+        Window first = Arrays.stream(leaf, region, region + REGION_CHUNKS)
+                .filter(Objects::nonNull)
+                .findAny()
+                .orElse(null);
+        if (first != null && first.size == REGION_SIZE) {
             return first;
         }
-        touched.addAndGet(CHUNK_SIZE);
-        return fresh;
+        int size = first == null && isOneWindow(address & -REGION_SIZE, leaf, region) ? REGION_SIZE : CHUNK_SIZE;
+        long start = address & -size;
+        Backing backing = backing(address);
+        return backing == null
+                ? new Window(
+                        start,
+                        size,
+                        ByteBuffer.allocateDirect(size).order(ByteOrder.LITTLE_ENDIAN),
+                        0,
+                        isRam(start, size))
+                : new Window(start, size, backing.bytes, (int) (start - backing.base), isRam(start, size));
+    }
+
+    /**
+     * Whether an untouched region is to be one window. Who reads everywhere has to load the description of each window, and
+     * misses the processor's caches with that; so there are few where RAM is touched densely. All of the region below was
+     * touched, so that no more memory is wasted than is used; or it costs nothing, as the bytes are there already.
+     */
+    private boolean isOneWindow(long start, Window[] leaf, int region) {
+        Backing backing = backing(start);
+        for (long chunk = start; chunk < start + REGION_SIZE; chunk += CHUNK_SIZE) {
+            if (backing(chunk) != backing) {
+                return false;
+            }
+        }
+        boolean affordable = backing != null
+                || region > 0
+                        && Arrays.stream(leaf, region - REGION_CHUNKS, region).allMatch(Objects::nonNull);
+        return affordable && isRam(start, REGION_SIZE);
     }
 
     private static int rootIndex(long address) {

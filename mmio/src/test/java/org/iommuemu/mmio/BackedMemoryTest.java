@@ -1,9 +1,11 @@
 package org.iommuemu.mmio;
 
 import static org.junit.jupiter.api.Assertions.assertEquals;
+import static org.junit.jupiter.api.Assertions.assertFalse;
 import static org.junit.jupiter.api.Assertions.assertNotNull;
 import static org.junit.jupiter.api.Assertions.assertNull;
 import static org.junit.jupiter.api.Assertions.assertThrows;
+import static org.junit.jupiter.api.Assertions.assertTrue;
 
 import java.nio.ByteBuffer;
 import java.nio.ByteOrder;
@@ -58,6 +60,28 @@ class BackedMemoryTest {
         assertEquals(2, shared.getInt(2 * UNIT));
         assertNull(memory.window(BASE + 3L * UNIT), "there is no RAM");
         assertThrows(IllegalArgumentException.class, () -> memory.write32(BASE + 3L * UNIT, 3));
+    }
+
+    @Test
+    void whereABackingHoldsAWholeRegionThatIsOneWindow() {
+        int region = 2 << 20;
+        ByteBuffer large = ByteBuffer.allocateDirect(2 * region + UNIT).order(ByteOrder.LITTLE_ENDIAN);
+        memory.addRam(BASE, 8L * region);
+        memory.back(BASE + UNIT, large);
+        large.putLong(region - UNIT + 8, 42);
+        large.putLong(2 * region - UNIT + 16, 43);
+        PhysicalMemory.Window window = memory.window(BASE + region);
+        assertTrue(window.holds(BASE + 2L * region - 8));
+        assertEquals(42, window.read64Plain(BASE + region + 8));
+        assertEquals(UNIT, memory.touchedBytes());
+        assertFalse(memory.window(BASE + UNIT).holds(BASE + 2L * UNIT), "the first chunk is not of the backing");
+        assertFalse(memory.window(BASE + 2L * region).holds(BASE + 2L * region + 2 * UNIT), "the third is not");
+        assertEquals(43, memory.read64(BASE + 2L * region + 16));
+        memory.write64(BASE + 2L * region + 2L * UNIT, 44);
+        assertEquals(44, memory.read64(BASE + 2L * region + 2L * UNIT));
+        memory.write64(BASE, 45);
+        assertEquals(45, memory.read64(BASE));
+        assertEquals(0, large.getLong(0));
     }
 
     @Test

@@ -16,6 +16,7 @@ import org.junit.jupiter.params.provider.ValueSource;
 
 class PhysicalMemoryTest {
     private static final long CHUNK = 1 << 16;
+    private static final long REGION = 2 << 20;
     private static final long BASE = 0x4000_0000L;
     private static final long TIB = 1L << 40;
 
@@ -313,5 +314,51 @@ class PhysicalMemoryTest {
         memory.addRam(0x1000_0000L, 0x8000);
         memory.write64(0x1000_0000L, 42);
         assertNull(memory.window(0x1000_0000L));
+    }
+
+    @Test
+    void whereAllWasTouchedTheRegionAboveIsOneWindow() {
+        memory.write64(BASE + REGION, 1);
+        assertFalse(memory.window(BASE + REGION).holds(BASE + REGION + CHUNK), "nothing below was touched");
+        touch(BASE, REGION);
+        touch(BASE + REGION, REGION);
+        memory.write64(BASE + 2 * REGION + 5 * CHUNK, 42);
+        PhysicalMemory.Window window = memory.window(BASE + 2 * REGION + 5 * CHUNK);
+        assertTrue(window.holds(BASE + 2 * REGION) && window.holds(BASE + 3 * REGION - 8));
+        assertFalse(window.holds(BASE + 2 * REGION - 8) || window.holds(BASE + 3 * REGION));
+        assertNull(memory.window(BASE + 2 * REGION), "its first chunk was not written");
+        assertEquals(2 * REGION + CHUNK, memory.touchedBytes());
+        memory.write64(BASE + 2 * REGION, 43);
+        assertEquals(window, memory.window(BASE + 2 * REGION));
+        assertEquals(42, window.read64Plain(BASE + 2 * REGION + 5 * CHUNK));
+        assertEquals(43, window.read64Plain(BASE + 2 * REGION));
+        assertEquals(2 * REGION + 2 * CHUNK, memory.touchedBytes());
+    }
+
+    @Test
+    void aRegionAboveOneThatHasAHoleIsNotOneWindow() {
+        touch(BASE, REGION - CHUNK);
+        memory.write64(BASE + REGION, 1);
+        assertFalse(memory.window(BASE + REGION).holds(BASE + REGION + CHUNK));
+    }
+
+    @Test
+    void aRegionThatIsNotAllRamIsNotOneWindow() {
+        PhysicalMemory memory = new PhysicalMemory();
+        memory.addRam(BASE, REGION + CHUNK);
+        for (long at = BASE; at < BASE + REGION + CHUNK; at += CHUNK) {
+            memory.write64(at, at);
+        }
+        assertFalse(memory.window(BASE + REGION).holds(BASE + REGION + CHUNK));
+        assertThrows(IllegalArgumentException.class, () -> memory.write8(BASE + REGION + CHUNK, 1));
+    }
+
+    private void touch(long from, long length) {
+        for (long at = from; at < from + length; at += CHUNK) {
+            memory.write64(at, at);
+        }
+        for (long at = from; at < from + length; at += CHUNK) {
+            assertEquals(at, memory.read64(at));
+        }
     }
 }
