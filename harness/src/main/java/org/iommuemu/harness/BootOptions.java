@@ -94,19 +94,4 @@ public record BootOptions(
                 driversInC,
                 pci);
     }
-
-    /** The same boot with these PCI functions. */
-    public BootOptions with(PciTopology functions) {
-        return new BootOptions(
-                commandLine,
-                failures,
-                withoutDrivers,
-                product,
-                linuxIpmmu,
-                ipmmuOptions,
-                dispatch,
-                operations,
-                driversInC,
-                Optional.of(functions));
-    }
 }

@@ -5,6 +5,8 @@ import java.io.UncheckedIOException;
 import java.nio.ByteBuffer;
 import java.nio.file.Files;
 import java.util.List;
+import java.util.OptionalInt;
+import java.util.Set;
 import net.jqwik.api.ForAll;
 import net.jqwik.api.Property;
 import net.jqwik.api.constraints.IntRange;
@@ -15,18 +17,25 @@ import org.iommuemu.probe.devicetree.DeviceTreeException;
 /** Whatever is in a tree: it boots, it panics, or it is refused in one line. */
 class BootFuzzTest {
     private static final List<byte[]> TREES =
-            List.of("rcar-gen3.dtb", "smmuv3-pcie.dtb", "soc-ranges.dtb", "mixed.dtb").stream()
+            List.of("rcar-gen3.dtb", "smmuv3-pcie.dtb", "soc-ranges.dtb", "mixed.dtb", "rcar-gen4.dtb").stream()
                     .map(BootFuzzTest::bytes)
                     .toList();
 
-    private static final BootOptions OPTIONS = BootOptions.DEFAULT.then(
-            "create dom1",
-            "reassign dom0 dom1 /virtio@2000000",
-            "assign dom1 0000:00:00.0",
-            "dma 0000:00:00.0 0x40000000",
-            "destroy dom1",
-            "suspend",
-            "resume");
+    private static final String[] OPERATIONS = {
+        "grant /virtio@2000000 0x48000000",
+        "backend dom1 /virtio@2000000 0x8000000000008000 write",
+        "create dom1",
+        "reassign dom0 dom1 /virtio@2000000",
+        "assign dom1 0000:00:00.0",
+        "dma 0000:00:00.0 0x40000000",
+        "destroy dom1",
+        "suspend",
+        "resume"
+    };
+
+    private static BootOptions options(boolean linuxIpmmu) {
+        return new BootOptions("", List.of(), Set.of(), OptionalInt.empty(), linuxIpmmu, Set.of()).then(OPERATIONS);
+    }
 
     private static byte[] bytes(String board) {
         try {
@@ -48,12 +57,14 @@ class BootFuzzTest {
 
     @Property(tries = 4000)
     void aDamagedTreeBootsPanicsOrIsRefusedInOneLine(
-            @ForAll @IntRange(max = 3) int tree, @ForAll @Size(min = 1, max = 6) List<Integer> changes) {
+            @ForAll @IntRange(max = 4) int tree,
+            @ForAll boolean linuxIpmmu,
+            @ForAll @Size(min = 1, max = 6) List<Integer> changes) {
         byte[] blob = TREES.get(tree).clone();
         changes.forEach(change -> damage(ByteBuffer.wrap(blob), change));
         String message;
         try {
-            BootRun.run(DeviceTree.parse("fuzzed", blob), OPTIONS, new BootTest.Lines());
+            BootRun.run(DeviceTree.parse("fuzzed", blob), options(linuxIpmmu), new BootTest.Lines());
             return;
         } catch (DeviceTreeException | BoardException e) {
             message = e.getMessage();

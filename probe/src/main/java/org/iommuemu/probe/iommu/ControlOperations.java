@@ -13,7 +13,8 @@ import org.iommuemu.probe.pci.PciAddress;
  *
  * <p>Where releases of Xen differ, or answer more finely: without I/O virtualisation the answer is ENOSYS, as it was until
  * Xen 4.12 (EOPNOTSUPP since); a path of no node is ENODEV (Xen: ESRCH), and so is test-assign of a function that is not
- * there (Xen: EINVAL).
+ * there (Xen: EINVAL). The toolstack is no domain of its own here, so that none is refused because it asks for itself
+ * (Xen: EINVAL).
  */
 public final class ControlOperations {
     private final DeviceTree tree;
