@@ -2,10 +2,13 @@ package org.iommuemu.harness;
 
 import java.util.ArrayList;
 import java.util.Arrays;
+import java.util.Collections;
 import java.util.IdentityHashMap;
+import java.util.LinkedHashSet;
 import java.util.List;
 import java.util.Map;
 import java.util.OptionalInt;
+import java.util.Set;
 import java.util.concurrent.CopyOnWriteArrayList;
 import org.iommuemu.mmio.DmaPort;
 import org.iommuemu.nativecode.driver.NativeDriver;
@@ -68,7 +71,9 @@ public final class DriverCheck {
     private final List<FaultReport> faults = new CopyOnWriteArrayList<>();
     private final List<Step> steps = new ArrayList<>();
 
-    private volatile String lastError = "";
+    /** Errors that were said in the step that runs, each once. */
+    private final Set<String> errors = Collections.synchronizedSet(new LinkedHashSet<>());
+
     private Device first;
     private Device second;
     private Domain domain;
@@ -82,7 +87,7 @@ public final class DriverCheck {
             @Override
             public void say(Level level, String subsystem, String text) {
                 if (level == Level.ERROR) {
-                    lastError = text;
+                    errors.add(text);
                 }
                 log.say(level, subsystem, text);
             }
@@ -141,10 +146,11 @@ public final class DriverCheck {
 
     private void step(String name, Body body) {
         String detail;
+        errors.clear();
         try {
             detail = body.run();
         } catch (Failed e) {
-            String said = lastError.isEmpty() ? "" : "; said last: " + lastError;
+            String said = errors.isEmpty() ? "" : "; said: " + String.join("; ", errors);
             steps.add(new Step(name, false, driver.lost().orElse(e.getMessage() + said)));
             throw e;
         }

@@ -57,6 +57,9 @@ public final class NativeDriver implements IommuDriver, IommuOps, OwnTables, Aut
 
     private volatile String lastWords = "";
 
+    /** What the emulator found wrong with an operation, whatever the driver returned; null if nothing. */
+    private volatile String failure;
+
     NativeDriver(Platform platform, SharedRam ram, DriverCalls calls, Duration timeout) {
         this.platform = platform;
         this.log = platform.log();
@@ -85,7 +88,8 @@ public final class NativeDriver implements IommuDriver, IommuOps, OwnTables, Aut
         Errno rc = call(Operation.OPEN);
         if (rc != Errno.OK) {
             close();
-            throw new NativeDriverException("driver %s: open answers %s%s".formatted(name(), rc, why()));
+            throw new NativeDriverException(
+                    "driver %s: open answers %s%s".formatted(name(), rc, lost == null ? "" : ": " + lastWords));
         }
     }
 
@@ -106,11 +110,9 @@ public final class NativeDriver implements IommuDriver, IommuOps, OwnTables, Aut
 
     @Override
     public ProbeAnswer probe(DeviceTreeNode node) {
-        return ProbeAnswer.of(call(Operation.PROBE, image.number(node)), "the driver says so" + why());
-    }
-
-    private String why() {
-        return lost == null ? "" : ": " + lastWords;
+        failure = null;
+        Errno rc = call(Operation.PROBE, image.number(node));
+        return ProbeAnswer.of(rc, lost != null ? lastWords : failure != null ? failure : "the driver says so");
     }
 
     /** Why the driver is lost, empty while it is there. */
@@ -322,7 +324,7 @@ public final class NativeDriver implements IommuDriver, IommuOps, OwnTables, Aut
             host.restoreWrong(outer);
         }
         if (wrong != null) {
-            log.error(name(), "%s fails: %s".formatted(describe(operation, arguments), wrong));
+            failed("%s fails: %s".formatted(describe(operation, arguments), wrong));
             return Errno.EFAULT;
         }
         return operation == Operation.CLOSE ? Errno.OK : errno(operation, arguments, rc[0]);
@@ -331,12 +333,15 @@ public final class NativeDriver implements IommuDriver, IommuOps, OwnTables, Aut
     private Errno errno(Operation operation, long[] arguments, int rc) {
         Optional<Errno> known = rc <= 0 ? Errno.byNumber(-rc) : Optional.empty();
         if (known.isEmpty()) {
-            log.error(
-                    name(),
-                    "%s returned %d, which is neither 0 nor a negative error number: taken for EIO"
-                            .formatted(describe(operation, arguments), rc));
+            failed("%s returned %d, which is neither 0 nor a negative error number: taken for EIO"
+                    .formatted(describe(operation, arguments), rc));
         }
         return known.orElse(Errno.EIO);
+    }
+
+    private void failed(String words) {
+        failure = words;
+        log.error(name(), words);
     }
 
     private Errno hangs(Operation operation, long[] arguments) {
