@@ -2,6 +2,7 @@ package org.iommuemu.nativecode.driver;
 
 import java.io.IOException;
 import java.time.Duration;
+import java.util.ArrayList;
 import java.util.Arrays;
 import java.util.BitSet;
 import java.util.IdentityHashMap;
@@ -16,6 +17,7 @@ import java.util.concurrent.TimeUnit;
 import java.util.concurrent.TimeoutException;
 import java.util.stream.Collectors;
 import org.iommuemu.mmio.Invalidations;
+import org.iommuemu.pagetables.MappingException;
 import org.iommuemu.probe.devicetree.DeviceTreeNode;
 import org.iommuemu.probe.iommu.Device;
 import org.iommuemu.probe.iommu.Domain;
@@ -171,6 +173,8 @@ public final class NativeDriver implements IommuDriver, IommuOps, OwnTables, Aut
         domains.put(domain, number);
         domainNumbers.set((int) number);
         boolean shares = calls.sharesTables();
+        // Looked up before the driver, which may write where it should not, has a hand in it.
+        List<Range> ranges = shares || known != null ? List.of() : ranges(domain);
         Errno rc = call(
                 Operation.ATTACH,
                 number,
@@ -179,10 +183,59 @@ public final class NativeDriver implements IommuDriver, IommuOps, OwnTables, Aut
                 shares ? domain.ioP2m().ipaBits() : 0,
                 shares ? domain.ioP2m().startLevel() : 0,
                 shares ? domain.ioP2m().root() : 0);
+        if (rc == Errno.OK) {
+            rc = mapAll(domain, ranges);
+            if (rc != Errno.OK) {
+                deassignDevice(domain, device);
+            }
+        }
         if (rc != Errno.OK && known == null) {
             teardown(domain); // Nobody else will: it has no device here.
         }
         return rc;
+    }
+
+    private record Range(long guestPhysical, long machine, long size) {}
+
+    /** The RAM that a domain has. */
+    private static List<Range> ranges(Domain domain) {
+        List<Range> ranges = new ArrayList<>();
+        domain.forEachRun((guestPhysical, machine, size) -> ranges.add(new Range(guestPhysical, machine, size)));
+        return ranges;
+    }
+
+    private Errno mapAll(Domain domain, List<Range> ranges) {
+        Errno rc = Errno.OK;
+        for (Range range : ranges) {
+            rc = rc == Errno.OK ? map(domain, range.guestPhysical, range.machine, range.size, READ | WRITE) : rc;
+        }
+        return rc;
+    }
+
+    @Override
+    public void mapPages(Domain domain, long guestPhysical, long machine, long size) {
+        if (calls.sharesTables() || !domains.containsKey(domain)) {
+            return;
+        }
+        Errno rc = map(domain, guestPhysical, machine, size, READ | WRITE);
+        if (rc != Errno.OK) {
+            report(Operation.MAP, rc);
+            throw new MappingException(
+                    switch (rc) {
+                        case ENOMEM -> MappingException.Reason.OUT_OF_MEMORY;
+                        case EBUSY, EEXIST -> MappingException.Reason.OVERLAP;
+                        default -> MappingException.Reason.INPUT_SIZE;
+                    },
+                    guestPhysical,
+                    size);
+        }
+    }
+
+    @Override
+    public void unmapPages(Domain domain, long guestPhysical, long size) {
+        if (!calls.sharesTables() && domains.containsKey(domain)) {
+            report(Operation.UNMAP, call(Operation.UNMAP, domains.get(domain), guestPhysical, size));
+        }
     }
 
     @Override
