@@ -2,14 +2,12 @@ package org.iommuemu.harness;
 
 import java.util.ArrayList;
 import java.util.Arrays;
-import java.util.Collections;
 import java.util.IdentityHashMap;
-import java.util.LinkedHashSet;
 import java.util.List;
 import java.util.Map;
 import java.util.OptionalInt;
-import java.util.Set;
 import java.util.concurrent.CopyOnWriteArrayList;
+import java.util.stream.Collectors;
 import org.iommuemu.mmio.DmaPort;
 import org.iommuemu.nativecode.driver.NativeDriver;
 import org.iommuemu.nativecode.driver.SharedRam;
@@ -71,8 +69,8 @@ public final class DriverCheck {
     private final List<FaultReport> faults = new CopyOnWriteArrayList<>();
     private final List<Step> steps = new ArrayList<>();
 
-    /** Errors that were said in the step that runs, each once. */
-    private final Set<String> errors = Collections.synchronizedSet(new LinkedHashSet<>());
+    /** Errors that were said in the step that runs. */
+    private final List<String> errors = new CopyOnWriteArrayList<>();
 
     private Device first;
     private Device second;
@@ -150,7 +148,10 @@ public final class DriverCheck {
         try {
             detail = body.run();
         } catch (Failed e) {
-            String said = errors.isEmpty() ? "" : "; said: " + String.join("; ", errors);
+            // An error that a later one repeats is not told twice.
+            String said = errors.stream()
+                    .filter(error -> errors.stream().noneMatch(other -> other != error && other.contains(error)))
+                    .collect(Collectors.joining("; ", errors.isEmpty() ? "" : "; said: ", ""));
             steps.add(new Step(name, false, driver.lost().orElse(e.getMessage() + said)));
             throw e;
         }
