@@ -400,6 +400,20 @@ static int serve(struct iommu_emu_client *client, int fd, const struct frame *ca
     return send_frame(fd, &answer, NULL);
 }
 
+/* Why a driver cannot be used; NULL if it can. Whether it needs map, unmap and iova_to_phys the emulator knows. */
+static const char *unusable(const struct iommu_emu_driver *driver)
+{
+    if (driver->abi_version >> 16 != IOMMU_EMU_ABI_MAJOR || driver->size < sizeof *driver)
+        return "was compiled for another version of the ABI";
+    if (driver->name == NULL || driver->compatible == NULL)
+        return "lacks a name, or what it is compatible with";
+    if (driver->open == NULL || driver->probe == NULL || driver->add_device == NULL || driver->attach == NULL ||
+        driver->detach == NULL || driver->flush == NULL || driver->release == NULL || driver->irq == NULL ||
+        driver->remove == NULL)
+        return "lacks an operation that every driver has";
+    return NULL;
+}
+
 static int send_hello(struct iommu_emu_client *client)
 {
     const struct iommu_emu_driver *driver = client->driver;
@@ -486,6 +500,11 @@ static void take_board(struct iommu_emu_client *client, const struct frame *welc
 struct iommu_emu_client *iommu_emu_client_connect(const char *socket, const struct iommu_emu_driver *driver, char *error,
                                                   size_t error_size)
 {
+    const char *wrong = driver == NULL ? NULL : unusable(driver);
+    if (wrong != NULL) {
+        snprintf(error, error_size, "the driver %s", wrong);
+        return NULL;
+    }
     error[0] = 0;
     struct iommu_emu_client *client = calloc(1, sizeof *client);
     if (client == NULL || strlen(socket) >= sizeof client->path) {

@@ -13,6 +13,7 @@
 #define SH_INNER (3u << 8)
 #define AF (1u << 10)
 
+/* NULL where a descriptor leads to no RAM, which is when somebody else has written it. */
 static uint64_t *table_at(const struct stage2 *table, uint64_t physical)
 {
     return iommu_emu_ram_at(table->host, physical & ADDRESS_MASK, PAGE);
@@ -29,11 +30,11 @@ static void store(uint64_t *entry, uint64_t descriptor)
     __atomic_store_n(entry, descriptor, __ATOMIC_RELEASE);
 }
 
-/* The level 3 entry of an input address; NULL if there is none and none was asked for, or there is no memory for it. */
+/* The level 3 entry of an input address; NULL if there is none and none was asked for, or there is no RAM for it. */
 static uint64_t *entry_of(struct stage2 *table, uint64_t input, int make)
 {
     uint64_t *entries = table_at(table, table->root);
-    for (int level = STAGE2_START_LEVEL; level < 3; level++) {
+    for (int level = STAGE2_START_LEVEL; level < 3 && entries != NULL; level++) {
         uint64_t *entry = &entries[index_at(input, level)];
         if (!(*entry & VALID)) {
             uint64_t next;
@@ -43,7 +44,7 @@ static uint64_t *entry_of(struct stage2 *table, uint64_t input, int make)
         }
         entries = table_at(table, *entry);
     }
-    return &entries[index_at(input, 3)];
+    return entries == NULL ? NULL : &entries[index_at(input, 3)];
 }
 
 static int refused(uint64_t input, uint64_t size)
@@ -104,7 +105,7 @@ static void free_level(struct stage2 *table, uint64_t physical, int level)
 {
     if (level < 3) {
         uint64_t *entries = table_at(table, physical);
-        for (unsigned i = 0; i < ENTRIES; i++)
+        for (unsigned i = 0; i < ENTRIES && entries != NULL; i++)
             if (entries[i] & VALID)
                 free_level(table, entries[i] & ADDRESS_MASK, level + 1);
     }

@@ -7,6 +7,7 @@ import java.util.List;
 import java.util.Map;
 import java.util.OptionalInt;
 import java.util.concurrent.CopyOnWriteArrayList;
+import java.util.stream.Collectors;
 import org.iommuemu.mmio.DmaPort;
 import org.iommuemu.nativecode.driver.NativeDriver;
 import org.iommuemu.nativecode.driver.SharedRam;
@@ -68,7 +69,9 @@ public final class DriverCheck {
     private final List<FaultReport> faults = new CopyOnWriteArrayList<>();
     private final List<Step> steps = new ArrayList<>();
 
-    private volatile String lastError = "";
+    /** Errors that were said in the step that runs. */
+    private final List<String> errors = new CopyOnWriteArrayList<>();
+
     private Device first;
     private Device second;
     private Domain domain;
@@ -82,7 +85,7 @@ public final class DriverCheck {
             @Override
             public void say(Level level, String subsystem, String text) {
                 if (level == Level.ERROR) {
-                    lastError = text;
+                    errors.add(text);
                 }
                 log.say(level, subsystem, text);
             }
@@ -141,10 +144,14 @@ public final class DriverCheck {
 
     private void step(String name, Body body) {
         String detail;
+        errors.clear();
         try {
             detail = body.run();
         } catch (Failed e) {
-            String said = lastError.isEmpty() ? "" : "; said last: " + lastError;
+            // An error that a later one repeats is not told twice.
+            String said = errors.stream()
+                    .filter(error -> errors.stream().noneMatch(other -> other != error && other.contains(error)))
+                    .collect(Collectors.joining("; ", errors.isEmpty() ? "" : "; said: ", ""));
             steps.add(new Step(name, false, driver.lost().orElse(e.getMessage() + said)));
             throw e;
         }

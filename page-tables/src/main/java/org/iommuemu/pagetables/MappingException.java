@@ -28,7 +28,13 @@ public final class MappingException extends RuntimeException {
 
     private final Reason reason;
 
-    MappingException(Reason reason, long input, long size) {
+    /**
+     * What was asked for, and what was wrong with it.
+     *
+     * @param input first input address
+     * @param size in bytes
+     */
+    public MappingException(Reason reason, long input, long size) {
         super("mapping of 0x%x bytes at 0x%x %s".formatted(size, input, reason.text));
         this.reason = reason;
     }

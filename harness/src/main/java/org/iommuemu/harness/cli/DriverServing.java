@@ -81,11 +81,9 @@ final class DriverServing {
         }
         Board made = Board.of(tree, OptionalInt.empty(), (unit, what) -> log.warning("misuse", unit + ": " + what));
         try (SharedRam ram = SharedRam.of(made.memory())) {
-            log.info("serve", "process %d has the board".formatted(program.pid()));
             program.serve(
                     new Platform(made.bus(), made.interrupts(), made.heap(), made.tree(), log, BootRun.CPU_IPA_BITS),
                     ram);
-            log.info("serve", "process %d has left".formatted(program.pid()));
         }
         return 0;
     }

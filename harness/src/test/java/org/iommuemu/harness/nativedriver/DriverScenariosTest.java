@@ -3,6 +3,7 @@ package org.iommuemu.harness.nativedriver;
 import static org.awaitility.Awaitility.await;
 import static org.junit.jupiter.api.Assertions.assertEquals;
 import static org.junit.jupiter.api.Assertions.assertFalse;
+import static org.junit.jupiter.api.Assertions.assertThrows;
 import static org.junit.jupiter.api.Assertions.assertTrue;
 import static org.junit.jupiter.api.Assumptions.assumeTrue;
 
@@ -18,6 +19,7 @@ import org.iommuemu.mmio.DmaPort;
 import org.iommuemu.mmio.Translation;
 import org.iommuemu.nativecode.Library;
 import org.iommuemu.nativecode.driver.Via;
+import org.iommuemu.pagetables.MappingException;
 import org.iommuemu.probe.boot.IommuSetup;
 import org.iommuemu.probe.devicetree.DeviceTreeNode;
 import org.iommuemu.probe.iommu.Device;
@@ -129,6 +131,27 @@ class DriverScenariosTest {
             rig.assertReaches(device, INPUT + 2 * PAGE, rig.ram(2 * PAGE));
             rig.map(domain, INPUT + PAGE, rig.ram(8 * PAGE), PAGE);
             rig.assertReaches(device, INPUT + PAGE, rig.ram(8 * PAGE));
+        }
+    }
+
+    /** The host says what RAM a domain has, before and after a device came; whoever keeps the tables hears of it. */
+    @ParameterizedTest
+    @MethodSource("drivers")
+    void ramOfADomainReachesTheTablesWhoeverKeepsThem(Kind kind, Source source) throws IOException {
+        try (Rig rig = rig(kind, source).booted()) {
+            Device device = rig.device(kind.first);
+            Domain domain = rig.domain(1);
+            domain.mapRam(INPUT, rig.ram(0), 2 * PAGE);
+            rig.attach(domain, device);
+            rig.assertReaches(device, INPUT + PAGE, rig.ram(PAGE));
+            domain.mapRam(INPUT + 2 * PAGE, rig.ram(8 * PAGE), PAGE);
+            rig.assertReaches(device, INPUT + 2 * PAGE, rig.ram(8 * PAGE));
+            domain.unmap(INPUT, PAGE);
+            assertEquals(DmaPort.Response.ABORT, rig.write(device, INPUT));
+            rig.assertReaches(device, INPUT + PAGE, rig.ram(PAGE));
+            // What a table cannot have is mapped nowhere.
+            assertThrows(MappingException.class, () -> domain.mapRam(INPUT + PAGE, rig.ram(0), PAGE));
+            rig.assertReaches(device, INPUT + PAGE, rig.ram(PAGE));
         }
     }
 

@@ -14,6 +14,7 @@ import java.nio.file.Path;
 import java.time.Duration;
 import java.util.Arrays;
 import java.util.List;
+import java.util.Map;
 import java.util.concurrent.TimeUnit;
 import java.util.stream.Stream;
 import org.iommuemu.harness.nativedriver.Rig.Kind;
@@ -37,7 +38,7 @@ import org.junit.jupiter.params.provider.MethodSource;
 
 /** What the emulator makes of drivers that do one thing wrong. */
 class MisbehavingDriversTest {
-    private static final Duration SHORT = Duration.ofMillis(400);
+    private static final Duration SHORT = Duration.ofSeconds(1);
 
     @BeforeEach
     void needC() {
@@ -108,7 +109,7 @@ class MisbehavingDriversTest {
             Device device = rig.device(Kind.SMMUV3.first);
             assertEquals(Errno.ETIMEDOUT, rig.iommus.assign(rig.domain(1), device));
             String words = rig.nativeDriver().lost().orElseThrow();
-            assertTrue(words.startsWith("attach(") && words.contains("has not returned for 400 ms"), words);
+            assertTrue(words.startsWith("attach(") && words.contains("has not returned for 1000 ms"), words);
             assertTrue(words.contains(via == Via.PROCESS ? "was ended" : "cannot be ended"), words);
             assertEquals(Errno.ETIMEDOUT, rig.iommus.assign(rig.domain(2), device));
         }
@@ -158,7 +159,11 @@ class MisbehavingDriversTest {
         try (Rig rig = smmu("bus_error", via, NativeDriver.TIMEOUT)) {
             assertThrows(Panic.class, rig::boot);
             assertTrue(rig.log.has("read of 4 bytes at 0xfffffff0000"), rig.log.said::toString);
-            assertTrue(rig.log.has("EFAULT"), rig.log.said::toString);
+            String failed = rig.log.said.stream()
+                    .filter(line -> line.contains(": EFAULT: "))
+                    .findFirst()
+                    .orElseThrow();
+            assertTrue(failed.contains("read of 4 bytes at 0xfffffff0000"), failed);
         }
     }
 
@@ -207,5 +212,49 @@ class MisbehavingDriversTest {
             assertFalse(message.contains("\n"), message);
         }
         assertTrue(refused(folder.resolve("missing.so"), via).getMessage().endsWith("there is no such file"));
+        assertTrue(refused(text, via).getMessage().endsWith("it is no library"));
+        // What it lacks, also where another process has found that out.
+        String noDriver =
+                refused(Library.made("libiommu_emu_reference.so"), via).getMessage();
+        assertTrue(noDriver.contains("iommu_emu_driver"), noDriver);
+    }
+
+    /** Structures that are too short, of another version, or without an operation; NULL. */
+    @ParameterizedTest
+    @MethodSource("ways")
+    void aDriverThatDoesNotFitIsRefused(Via via, @TempDir Path folder) throws Exception {
+        assumeTrue(new ProcessBuilder("sh", "-c", "command -v cc").start().waitFor() == 0, "cc is not on the PATH");
+        Map<String, String> drivers = Map.of(
+                ".abi_version = 2u << 16, .size = sizeof driver", "version",
+                ".abi_version = IOMMU_EMU_ABI_VERSION, .size = 40", "version",
+                ".abi_version = IOMMU_EMU_ABI_VERSION, .size = sizeof driver", "lacks");
+        for (var driver : drivers.entrySet()) {
+            Path source = Files.writeString(
+                    folder.resolve("driver.c"),
+                    """
+                    #include "iommu_emu.h"
+                    static const char *const compatible[] = {"arm,smmu-v3", NULL};
+                    static const struct iommu_emu_driver driver = {.name = "short", .compatible = compatible, %s};
+                    const struct iommu_emu_driver *iommu_emu_driver(uint32_t version)
+                    {
+                        return version == 0 ? NULL : &driver;
+                    }
+                    """
+                            .formatted(driver.getKey()));
+            Path library = Files.createTempFile(folder, "driver", ".so");
+            Process cc = new ProcessBuilder(
+                            "cc",
+                            "-shared",
+                            "-fPIC",
+                            "-I../native/include",
+                            "-o",
+                            library.toString(),
+                            source.toString())
+                    .inheritIO()
+                    .start();
+            assertEquals(0, cc.waitFor());
+            String message = refused(library, via).getMessage();
+            assertTrue(message.contains(driver.getValue()), message);
+        }
     }
 }

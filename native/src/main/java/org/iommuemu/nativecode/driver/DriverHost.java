@@ -6,6 +6,7 @@ import java.util.List;
 import java.util.Map;
 import java.util.concurrent.atomic.AtomicLong;
 import java.util.concurrent.locks.LockSupport;
+import java.util.regex.Pattern;
 import org.iommuemu.mmio.BusError;
 import org.iommuemu.mmio.InterruptController;
 import org.iommuemu.pagetables.PageAllocator;
@@ -26,6 +27,7 @@ final class DriverHost {
     }
 
     private static final Log.Level[] LEVELS = Log.Level.values();
+    private static final Pattern CONTROLS = Pattern.compile("\\p{Cntrl}");
 
     private final Platform platform;
     private final String name;
@@ -149,7 +151,9 @@ final class DriverHost {
 
     void log(int level, String text) {
         enter();
-        platform.log().say(LEVELS[Math.max(0, Math.min(level, LEVELS.length - 1))], name, text);
+        // One line, whatever it is made of: others are not to be taken for the emulator's, nor a terminal be driven.
+        String line = CONTROLS.matcher(text.stripTrailing()).replaceAll(" ");
+        platform.log().say(LEVELS[Math.max(0, Math.min(level, LEVELS.length - 1))], name, line);
     }
 
     /** @return the physical address, or a negative error number */

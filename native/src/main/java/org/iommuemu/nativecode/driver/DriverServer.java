@@ -102,19 +102,21 @@ public final class DriverServer implements AutoCloseable {
         try {
             hello.receive(channel);
             if (hello.kind() != Frame.HELLO) {
-                channel.close();
-                return;
-            }
-            if (hello.argument(3) != 0) {
-                ProgramCalls session = session(hello.argument(3));
-                if (session != null) {
-                    session.answer(channel, hello);
-                }
-                channel.close();
-                return;
+                throw new IOException("it starts with a frame of kind %d".formatted(hello.kind()));
             }
         } catch (IOException e) {
-            return; // It did not stay for an answer.
+            // Either it has left, or it is something else and can be told so.
+            ProgramCalls.refuse(channel, "this is no libiommu_emu_client: " + e.getMessage());
+            return;
+        }
+        if (hello.argument(3) != 0) {
+            ProgramCalls session = session(hello.argument(3));
+            if (session != null) {
+                session.answerThread(channel, hello);
+            } else {
+                ProgramCalls.refuse(channel, "its session is over");
+            }
+            return;
         }
         ProgramCalls program = new ProgramCalls(channel, hello, tokens.nextLong() | 1);
         if (isFirst(program)) {

@@ -110,7 +110,14 @@ final class Frame {
 
     /** @throws IOException if the other end is gone, or what it says is no frame */
     void receive(SocketChannel channel) throws IOException {
-        readAll(channel, head.clear());
+        head.clear();
+        while (head.hasRemaining()) {
+            readSome(channel, head);
+            if (head.position() >= Integer.BYTES && (kind() < HELLO || kind() > GOODBYE)) {
+                // It is somebody else, who may wait for an answer to less than a frame.
+                throw new IOException("what it says is no frame: it starts with 0x%08x".formatted(kind()));
+            }
+        }
         int length = head.getInt(PAYLOAD);
         if (length < 0 || length > MOST_RECEIVED) {
             throw new IOException("what it says is no frame: a payload of %d bytes".formatted(length));
@@ -129,9 +136,13 @@ final class Frame {
 
     private static void readAll(SocketChannel channel, ByteBuffer bytes) throws IOException {
         while (bytes.hasRemaining()) {
-            if (channel.read(bytes) < 0) {
-                throw new EOFException("it closed its connection");
-            }
+            readSome(channel, bytes);
+        }
+    }
+
+    private static void readSome(SocketChannel channel, ByteBuffer bytes) throws IOException {
+        if (channel.read(bytes) < 0) {
+            throw new EOFException("it closed its connection");
         }
     }
 }

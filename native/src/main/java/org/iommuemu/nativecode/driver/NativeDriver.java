@@ -2,6 +2,7 @@ package org.iommuemu.nativecode.driver;
 
 import java.io.IOException;
 import java.time.Duration;
+import java.util.ArrayList;
 import java.util.Arrays;
 import java.util.BitSet;
 import java.util.IdentityHashMap;
@@ -16,6 +17,7 @@ import java.util.concurrent.TimeUnit;
 import java.util.concurrent.TimeoutException;
 import java.util.stream.Collectors;
 import org.iommuemu.mmio.Invalidations;
+import org.iommuemu.pagetables.MappingException;
 import org.iommuemu.probe.devicetree.DeviceTreeNode;
 import org.iommuemu.probe.iommu.Device;
 import org.iommuemu.probe.iommu.Domain;
@@ -57,6 +59,9 @@ public final class NativeDriver implements IommuDriver, IommuOps, OwnTables, Aut
 
     private volatile String lastWords = "";
 
+    /** What the emulator found wrong with an operation, whatever the driver returned; null if nothing. */
+    private volatile String failure;
+
     NativeDriver(Platform platform, SharedRam ram, DriverCalls calls, Duration timeout) {
         this.platform = platform;
         this.log = platform.log();
@@ -85,7 +90,8 @@ public final class NativeDriver implements IommuDriver, IommuOps, OwnTables, Aut
         Errno rc = call(Operation.OPEN);
         if (rc != Errno.OK) {
             close();
-            throw new NativeDriverException("driver %s: open answers %s%s".formatted(name(), rc, why()));
+            throw new NativeDriverException(
+                    "driver %s: open answers %s%s".formatted(name(), rc, lost == null ? "" : ": " + lastWords));
         }
     }
 
@@ -106,11 +112,9 @@ public final class NativeDriver implements IommuDriver, IommuOps, OwnTables, Aut
 
     @Override
     public ProbeAnswer probe(DeviceTreeNode node) {
-        return ProbeAnswer.of(call(Operation.PROBE, image.number(node)), "the driver says so" + why());
-    }
-
-    private String why() {
-        return lost == null ? "" : ": " + lastWords;
+        failure = null;
+        Errno rc = call(Operation.PROBE, image.number(node));
+        return ProbeAnswer.of(rc, lost != null ? lastWords : failure != null ? failure : "the driver says so");
     }
 
     /** Why the driver is lost, empty while it is there. */
@@ -169,6 +173,8 @@ public final class NativeDriver implements IommuDriver, IommuOps, OwnTables, Aut
         domains.put(domain, number);
         domainNumbers.set((int) number);
         boolean shares = calls.sharesTables();
+        // Looked up before the driver, which may write where it should not, has a hand in it.
+        List<Range> ranges = shares || known != null ? List.of() : ranges(domain);
         Errno rc = call(
                 Operation.ATTACH,
                 number,
@@ -177,10 +183,59 @@ public final class NativeDriver implements IommuDriver, IommuOps, OwnTables, Aut
                 shares ? domain.ioP2m().ipaBits() : 0,
                 shares ? domain.ioP2m().startLevel() : 0,
                 shares ? domain.ioP2m().root() : 0);
+        if (rc == Errno.OK) {
+            rc = mapAll(domain, ranges);
+            if (rc != Errno.OK) {
+                deassignDevice(domain, device);
+            }
+        }
         if (rc != Errno.OK && known == null) {
             teardown(domain); // Nobody else will: it has no device here.
         }
         return rc;
+    }
+
+    private record Range(long guestPhysical, long machine, long size) {}
+
+    /** The RAM that a domain has. */
+    private static List<Range> ranges(Domain domain) {
+        List<Range> ranges = new ArrayList<>();
+        domain.forEachRun((guestPhysical, machine, size) -> ranges.add(new Range(guestPhysical, machine, size)));
+        return ranges;
+    }
+
+    private Errno mapAll(Domain domain, List<Range> ranges) {
+        Errno rc = Errno.OK;
+        for (Range range : ranges) {
+            rc = rc == Errno.OK ? map(domain, range.guestPhysical, range.machine, range.size, READ | WRITE) : rc;
+        }
+        return rc;
+    }
+
+    @Override
+    public void mapPages(Domain domain, long guestPhysical, long machine, long size) {
+        if (calls.sharesTables() || !domains.containsKey(domain)) {
+            return;
+        }
+        Errno rc = map(domain, guestPhysical, machine, size, READ | WRITE);
+        if (rc != Errno.OK) {
+            report(Operation.MAP, rc);
+            throw new MappingException(
+                    switch (rc) {
+                        case ENOMEM -> MappingException.Reason.OUT_OF_MEMORY;
+                        case EBUSY, EEXIST -> MappingException.Reason.OVERLAP;
+                        default -> MappingException.Reason.INPUT_SIZE;
+                    },
+                    guestPhysical,
+                    size);
+        }
+    }
+
+    @Override
+    public void unmapPages(Domain domain, long guestPhysical, long size) {
+        if (!calls.sharesTables() && domains.containsKey(domain)) {
+            report(Operation.UNMAP, call(Operation.UNMAP, domains.get(domain), guestPhysical, size));
+        }
     }
 
     @Override
@@ -322,7 +377,7 @@ public final class NativeDriver implements IommuDriver, IommuOps, OwnTables, Aut
             host.restoreWrong(outer);
         }
         if (wrong != null) {
-            log.error(name(), "%s fails: %s".formatted(describe(operation, arguments), wrong));
+            failed("%s fails: %s".formatted(describe(operation, arguments), wrong));
             return Errno.EFAULT;
         }
         return operation == Operation.CLOSE ? Errno.OK : errno(operation, arguments, rc[0]);
@@ -331,12 +386,15 @@ public final class NativeDriver implements IommuDriver, IommuOps, OwnTables, Aut
     private Errno errno(Operation operation, long[] arguments, int rc) {
         Optional<Errno> known = rc <= 0 ? Errno.byNumber(-rc) : Optional.empty();
         if (known.isEmpty()) {
-            log.error(
-                    name(),
-                    "%s returned %d, which is neither 0 nor a negative error number: taken for EIO"
-                            .formatted(describe(operation, arguments), rc));
+            failed("%s returned %d, which is neither 0 nor a negative error number: taken for EIO"
+                    .formatted(describe(operation, arguments), rc));
         }
         return known.orElse(Errno.EIO);
+    }
+
+    private void failed(String words) {
+        failure = words;
+        log.error(name(), words);
     }
 
     private Errno hangs(Operation operation, long[] arguments) {

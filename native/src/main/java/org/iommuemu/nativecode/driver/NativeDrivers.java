@@ -2,13 +2,17 @@ package org.iommuemu.nativecode.driver;
 
 import java.io.BufferedReader;
 import java.io.IOException;
+import java.io.InputStream;
 import java.io.InputStreamReader;
 import java.nio.charset.StandardCharsets;
 import java.nio.file.Files;
 import java.nio.file.Path;
 import java.time.Duration;
+import java.util.Arrays;
 import java.util.List;
+import java.util.concurrent.CopyOnWriteArrayList;
 import java.util.concurrent.TimeUnit;
+import java.util.stream.Collectors;
 import java.util.stream.Stream;
 import org.iommuemu.nativecode.Library;
 import org.iommuemu.probe.iommu.Log;
@@ -17,6 +21,7 @@ import org.iommuemu.probe.iommu.Platform;
 /** Attaches drivers in C. */
 public final class NativeDrivers {
     private static final long START_MILLISECONDS = 20_000;
+    private static final byte[] ELF = {0x7f, 'E', 'L', 'F'};
 
     private NativeDrivers() {}
 
@@ -47,6 +52,19 @@ public final class NativeDrivers {
         if (!Files.isReadable(library)) {
             throw new NativeDriverException(
                     library + (Files.exists(library) ? ": it may not be read" : ": there is no such file"));
+        }
+        if (!looksLikeALibrary(library)) {
+            throw new NativeDriverException(library + ": it cannot be loaded: it is no library");
+        }
+    }
+
+    /** The loader would find out, too, and the JVM print a warning that leads elsewhere. */
+    private static boolean looksLikeALibrary(Path library) {
+        try (InputStream in = Files.newInputStream(library)) {
+            byte[] start = in.readNBytes(ELF.length);
+            return Arrays.equals(start, ELF) || !System.getProperty("os.name").equals("Linux");
+        } catch (IOException e) {
+            return false; // A folder, for instance.
         }
     }
 
@@ -84,16 +102,18 @@ public final class NativeDrivers {
                             .toList())
                     .redirectErrorStream(true)
                     .start();
-            Thread output = logOutput(process, name, log);
+            List<String> first = new CopyOnWriteArrayList<>();
+            Thread output = logOutput(process, name, log, first);
             Program program = connected(server, process);
             if (program == null) {
                 output.join(1000); // It may have said why.
-                throw new NativeDriverException("%s: the process %s"
+                throw new NativeDriverException("%s: the process %s%s"
                         .formatted(
                                 name,
                                 process.isAlive()
                                         ? "does not connect"
-                                        : "ended with status %d before it connected".formatted(process.exitValue())));
+                                        : "ended with status %d before it connected".formatted(process.exitValue()),
+                                first.stream().map(line -> "; " + line).collect(Collectors.joining())));
             }
             program.calls().owns(process, server);
             process = null; // Both are the program's now.
@@ -123,13 +143,17 @@ public final class NativeDrivers {
         return program;
     }
 
-    private static Thread logOutput(Process process, String name, Log log) {
+    /** @param first gets the first few lines */
+    private static Thread logOutput(Process process, String name, Log log, List<String> first) {
         Thread thread = new Thread(
                 () -> {
                     try (BufferedReader lines = new BufferedReader(
                             new InputStreamReader(process.getInputStream(), StandardCharsets.UTF_8))) {
                         for (String line; (line = lines.readLine()) != null; ) {
                             log.warning(name, line);
+                            if (first.size() < 4) {
+                                first.add(line);
+                            }
                         }
                     } catch (IOException e) {
                         // The process was ended.

@@ -46,12 +46,14 @@ public final class Program implements AutoCloseable {
      */
     public void serve(Platform platform, SharedRam ram) {
         calls.accept();
+        platform.log().info("serve", "process %d has the board".formatted(pid()));
         DriverHost host = new DriverHost(platform, calls.name(), null);
         host.onThread(Thread.currentThread());
         calls.welcome(host, new BoardImage(platform.tree(), ram.banks()), ram);
         calls.serve();
         host.close();
         calls.end();
+        platform.log().info("serve", "process %d has left".formatted(pid()));
     }
 
     /** Closes its connection, and ends its process if that is the emulator's. */

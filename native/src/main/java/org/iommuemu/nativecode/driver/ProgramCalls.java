@@ -7,6 +7,7 @@ import java.nio.channels.SocketChannel;
 import java.nio.charset.StandardCharsets;
 import java.util.List;
 import java.util.Set;
+import java.util.concurrent.ConcurrentHashMap;
 import java.util.concurrent.TimeUnit;
 import org.iommuemu.probe.iommu.Errno;
 
@@ -15,6 +16,9 @@ final class ProgramCalls implements DriverCalls {
     private static final Set<Operation> OPTIONAL = Set.of(Operation.MAP, Operation.UNMAP, Operation.IOVA_TO_PHYS);
 
     private final SocketChannel channel;
+    /** Connections of threads that the program made. */
+    private final Set<SocketChannel> threads = ConcurrentHashMap.newKeySet();
+
     private final Frame frame;
     private final long token;
     private final long abi;
@@ -99,14 +103,20 @@ final class ProgramCalls implements DriverCalls {
 
     /** Tells it why it cannot stay. */
     void refuse(String why) {
-        try {
-            frame.set(Frame.REFUSED, 0)
+        refuse(channel, why);
+        close();
+    }
+
+    /** Tells who has connected why they cannot stay, and closes the connection. */
+    static void refuse(SocketChannel channel, String why) {
+        try (channel) {
+            new Frame()
+                    .set(Frame.REFUSED, 0)
                     .payload(why.getBytes(StandardCharsets.UTF_8))
                     .send(channel);
         } catch (IOException e) {
-            // It did not wait for the answer.
+            // They did not wait for the answer.
         }
-        close();
     }
 
     void welcome(DriverHost functions, BoardImage image, SharedRam ram) {
@@ -138,8 +148,21 @@ final class ProgramCalls implements DriverCalls {
         }
     }
 
-    /** Answers the requests of a thread of the program until its connection closes. */
-    void answer(SocketChannel from, Frame with) {
+    /** Answers what a thread of the program asks for, on its connection, until that or the session is over. */
+    void answerThread(SocketChannel connection, Frame with) {
+        threads.add(connection);
+        try (connection) {
+            if (channel.isOpen()) {
+                answer(connection, with);
+            }
+        } catch (IOException e) {
+            // There is nothing left to close.
+        } finally {
+            threads.remove(connection);
+        }
+    }
+
+    private void answer(SocketChannel from, Frame with) {
         try {
             while (true) {
                 with.receive(from);
@@ -272,18 +295,23 @@ final class ProgramCalls implements DriverCalls {
         close();
     }
 
-    /** Closes its connection, and ends its process if that is ours. */
+    /** Closes its connections, and ends its process if that is ours. */
     void close() {
-        try {
-            channel.close();
-        } catch (IOException e) {
-            // There is nothing left to close.
-        }
+        close(channel);
+        threads.forEach(ProgramCalls::close);
         if (process != null) {
             process.destroyForcibly();
         }
         if (server != null) {
             server.close();
+        }
+    }
+
+    private static void close(SocketChannel channel) {
+        try {
+            channel.close();
+        } catch (IOException e) {
+            // There is nothing left to close.
         }
     }
 }

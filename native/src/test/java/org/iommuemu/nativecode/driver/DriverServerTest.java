@@ -3,6 +3,7 @@ package org.iommuemu.nativecode.driver;
 import static org.junit.jupiter.api.Assertions.assertEquals;
 import static org.junit.jupiter.api.Assertions.assertNull;
 import static org.junit.jupiter.api.Assertions.assertThrows;
+import static org.junit.jupiter.api.Assertions.assertTimeoutPreemptively;
 import static org.junit.jupiter.api.Assertions.assertTrue;
 
 import java.io.IOException;
@@ -49,6 +50,17 @@ class DriverServerTest {
                 .payload(names.getBytes(StandardCharsets.UTF_8));
     }
 
+    private static void assertRefused(SocketChannel channel, String why) {
+        // Reading a channel has no time-out of its own.
+        assertTimeoutPreemptively(Duration.ofSeconds(20), () -> {
+            Frame answer = new Frame();
+            answer.receive(channel);
+            assertEquals(Frame.REFUSED, answer.kind());
+            assertTrue(answer.text().contains(why), answer::text);
+            assertEnds(channel);
+        });
+    }
+
     private static void assertEnds(SocketChannel channel) throws IOException {
         assertEquals(-1, channel.read(ByteBuffer.allocate(64)));
     }
@@ -60,6 +72,7 @@ class DriverServerTest {
             ByteBuffer http = ByteBuffer.wrap("GET / HTTP/1.1\r\nHost: somewhere else\r\nAccept: everything\r\n\r\n\r\n"
                     .getBytes(StandardCharsets.US_ASCII));
             stranger.write(http);
+            assertRefused(stranger, "this is no libiommu_emu_client: what it says is no frame");
             assertNull(server.next(100));
             hello(Frame.PROTOCOL_VERSION, Abi.VERSION, "driver\0arm,smmu-v3\0").send(driver);
             try (Program program = server.next()) {
@@ -70,12 +83,35 @@ class DriverServerTest {
     }
 
     @Test
+    void whoDoesNotSayHelloIsLeft() throws Exception {
+        try (SocketChannel channel = connect()) {
+            new Frame().set(Frame.REQUEST, Frame.REQUEST_READ, 0x1000, 4).send(channel);
+            assertRefused(channel, "it starts with a frame of kind 6");
+        }
+    }
+
+    private static Frame helloOfAThread(long token) {
+        return new Frame().set(Frame.HELLO, 0, Frame.PROTOCOL_VERSION, Abi.VERSION, 1, token);
+    }
+
+    @Test
     void aThreadOfNoSessionIsLeft() throws Exception {
         try (SocketChannel thread = connect()) {
-            new Frame()
-                    .set(Frame.HELLO, 0, Frame.PROTOCOL_VERSION, Abi.VERSION, 1, 0x1234)
-                    .send(thread);
-            assertEnds(thread);
+            helloOfAThread(0x1234).send(thread);
+            assertRefused(thread, "its session is over");
+        }
+    }
+
+    @Test
+    @SuppressWarnings("try") // Closing it early is the scenario.
+    void threadsAreLeftWithTheirSession() throws Exception {
+        try (SocketChannel driver = connect();
+                SocketChannel thread = connect()) {
+            hello(Frame.PROTOCOL_VERSION, Abi.VERSION, "driver\0arm,smmu-v3\0").send(driver);
+            Program program = server.next();
+            helloOfAThread(program.calls().token()).send(thread);
+            program.close();
+            assertTimeoutPreemptively(Duration.ofSeconds(20), () -> assertEnds(thread));
         }
     }
 
