@@ -1,6 +1,7 @@
 package org.iommuemu.smmuv3;
 
 import java.util.ArrayList;
+import java.util.Iterator;
 import java.util.List;
 import org.iommuemu.mmio.Latency;
 import org.iommuemu.mmio.MisuseListener;
@@ -48,6 +49,9 @@ final class CommandQueue {
     private final Latency latency;
     private final MisuseListener misuse;
     private final Window window;
+
+    /** More invalidations of endpoints are not under way at a time: the next CMD_ATC_INV waits, as for a tag of PCIe's. */
+    static final int MOST_INVALIDATIONS = 1024;
 
     /** CMD_ATC_INV commands that no CMD_SYNC has completed. */
     private final List<AtsInterface.Invalidation> outstanding = new ArrayList<>();
@@ -102,15 +106,17 @@ final class CommandQueue {
         return consuming && !window.isEnabled();
     }
 
-    /** A CMD_SYNC waits: for time, for software to look, or for an endpoint. */
+    /** A command waits: for time, for software to look, or for an endpoint. */
     boolean isWaiting() {
-        return synchronising != null;
+        return synchronising != null || outstanding.size() >= MOST_INVALIDATIONS;
     }
 
     /** Software has looked at the read index. */
     void looked() {
         if (synchronising != null) {
             synchronising.looked();
+        }
+        if (isWaiting()) {
             outstanding.forEach(AtsInterface.Invalidation::looked);
         }
     }
@@ -135,6 +141,9 @@ final class CommandQueue {
         if (synchronises && !isSynchronised()) {
             return false;
         }
+        if (command.opcode() == Command.Opcode.CMD_ATC_INV && !canInvalidate()) {
+            return false;
+        }
         commands.execute(command, outstanding);
         // The end of waiting for a full queue (4.1.2), if software could see that it was full.
         boolean full = queue.isFull(window.writeIndex(), rd);
@@ -146,6 +155,29 @@ final class CommandQueue {
             commands.sendEvent();
         }
         return true;
+    }
+
+    /** Whether there is room for one more invalidation. Of those that timed out, one is enough to tell the CMD_SYNC. */
+    private boolean canInvalidate() {
+        if (outstanding.size() < MOST_INVALIDATIONS) {
+            return true;
+        }
+        AtsInterface.Invalidation timedOut = null;
+        for (Iterator<AtsInterface.Invalidation> each = outstanding.iterator(); each.hasNext(); ) {
+            AtsInterface.Invalidation invalidation = each.next();
+            switch (invalidation.state()) {
+                case PENDING -> {}
+                case COMPLETE -> each.remove();
+                case TIMED_OUT -> {
+                    timedOut = invalidation;
+                    each.remove();
+                }
+            }
+        }
+        if (timedOut != null) {
+            outstanding.add(timedOut);
+        }
+        return outstanding.size() < MOST_INVALIDATIONS;
     }
 
     /** Whether the CMD_SYNC at the read index can complete. */
