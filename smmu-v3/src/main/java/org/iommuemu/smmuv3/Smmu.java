@@ -116,7 +116,7 @@ public final class Smmu implements Translator, AutoCloseable {
                     Registers.GATOS_PAR);
         }
         if (features.has(SmmuFeature.VATOS)) {
-            RegisterFile vatos = new RegisterFile(Registers.VATOS_MAP, name, misuse);
+            RegisterFile vatos = new RegisterFile(Registers.vatosMap(features), name, misuse, registers);
             vatos.handshakes(timing.handshakes());
             optionalPages.add(vatos);
             new AddressTranslationOperations(
