@@ -355,7 +355,7 @@ public final class Smmu implements Translator, AutoCloseable {
      */
     public void broadcast(BroadcastInvalidation invalidation) {
         synchronized (registers) {
-            Command command = invalidation.command();
+            Command command = invalidation.command(features);
             if (features.has(SmmuFeature.BTM)
                     && !Registers.PTM.isSet(registers.get(Registers.CR2))
                     && command.illegal(features) == null) {
