@@ -1,7 +1,6 @@
 package org.iommuemu.smmuv3;
 
 import java.util.ArrayList;
-import java.util.Iterator;
 import java.util.List;
 import org.iommuemu.mmio.Latency;
 import org.iommuemu.mmio.MisuseListener;
@@ -59,6 +58,9 @@ final class CommandQueue {
     /** The CMD_SYNC at the read index is being completed; null if none is. */
     private Latency.Wait synchronising;
 
+    /** A CMD_ATC_INV waits at the read index until fewer invalidations are under way. */
+    private boolean full;
+
     /** Whoever hears of an interrupt, a wake-up or a misuse may access our registers. */
     private boolean consuming;
 
@@ -108,7 +110,7 @@ final class CommandQueue {
 
     /** A command waits: for time, for software to look, or for an endpoint. */
     boolean isWaiting() {
-        return synchronising != null || outstanding.size() >= MOST_INVALIDATIONS;
+        return synchronising != null || full;
     }
 
     /** Software has looked at the read index. */
@@ -159,25 +161,22 @@ final class CommandQueue {
 
     /** Whether there is room for one more invalidation. Of those that timed out, one is enough to tell the CMD_SYNC. */
     private boolean canInvalidate() {
-        if (outstanding.size() < MOST_INVALIDATIONS) {
-            return true;
-        }
-        AtsInterface.Invalidation timedOut = null;
-        for (Iterator<AtsInterface.Invalidation> each = outstanding.iterator(); each.hasNext(); ) {
-            AtsInterface.Invalidation invalidation = each.next();
-            switch (invalidation.state()) {
-                case PENDING -> {}
-                case COMPLETE -> each.remove();
+        if (outstanding.size() >= MOST_INVALIDATIONS) {
+            AtsInterface.Invalidation[] timedOut = new AtsInterface.Invalidation[1];
+            outstanding.removeIf(invalidation -> switch (invalidation.state()) {
+                case PENDING -> false;
+                case COMPLETE -> true;
                 case TIMED_OUT -> {
-                    timedOut = invalidation;
-                    each.remove();
+                    timedOut[0] = invalidation;
+                    yield true;
                 }
+            });
+            if (timedOut[0] != null) {
+                outstanding.add(timedOut[0]);
             }
         }
-        if (timedOut != null) {
-            outstanding.add(timedOut);
-        }
-        return outstanding.size() < MOST_INVALIDATIONS;
+        full = outstanding.size() >= MOST_INVALIDATIONS;
+        return !full;
     }
 
     /** Whether the CMD_SYNC at the read index can complete. */
