@@ -32,7 +32,10 @@ public record BroadcastInvalidation(Scope scope, int vmid, int asid, long addres
         }
     }
 
-    Command command() {
-        return new Command(scope.opcode.number | (vmid & 0xffffL) << 32 | (asid & 0xffffL) << 48, address & -1L << 12);
+    /** The command that does the same in an SMMU: of a scope of both stages, what concerns the stages that there are (3.17). */
+    Command command(SmmuFeatures features) {
+        boolean stage1Alone = scope == Scope.VMALLS12E1 && !features.has(SmmuFeature.S2P);
+        Command.Opcode opcode = stage1Alone ? Command.Opcode.CMD_TLBI_NH_ALL : scope.opcode;
+        return new Command(opcode.number | (vmid & 0xffffL) << 32 | (asid & 0xffffL) << 48, address & -1L << 12);
     }
 }

@@ -49,11 +49,17 @@ final class CommandQueue {
     private final MisuseListener misuse;
     private final Window window;
 
+    /** More invalidations of endpoints are not under way at a time: the next CMD_ATC_INV waits, as for a tag of PCIe's. */
+    static final int MOST_INVALIDATIONS = 1024;
+
     /** CMD_ATC_INV commands that no CMD_SYNC has completed. */
     private final List<AtsInterface.Invalidation> outstanding = new ArrayList<>();
 
     /** The CMD_SYNC at the read index is being completed; null if none is. */
     private Latency.Wait synchronising;
+
+    /** A CMD_ATC_INV waits at the read index until fewer invalidations are under way. */
+    private boolean full;
 
     /** Whoever hears of an interrupt, a wake-up or a misuse may access our registers. */
     private boolean consuming;
@@ -102,15 +108,17 @@ final class CommandQueue {
         return consuming && !window.isEnabled();
     }
 
-    /** A CMD_SYNC waits: for time, for software to look, or for an endpoint. */
+    /** A command waits: for time, for software to look, or for an endpoint. */
     boolean isWaiting() {
-        return synchronising != null;
+        return synchronising != null || full;
     }
 
     /** Software has looked at the read index. */
     void looked() {
         if (synchronising != null) {
             synchronising.looked();
+        }
+        if (isWaiting()) {
             outstanding.forEach(AtsInterface.Invalidation::looked);
         }
     }
@@ -135,6 +143,9 @@ final class CommandQueue {
         if (synchronises && !isSynchronised()) {
             return false;
         }
+        if (command.opcode() == Command.Opcode.CMD_ATC_INV && !canInvalidate()) {
+            return false;
+        }
         commands.execute(command, outstanding);
         // The end of waiting for a full queue (4.1.2), if software could see that it was full.
         boolean full = queue.isFull(window.writeIndex(), rd);
@@ -146,6 +157,26 @@ final class CommandQueue {
             commands.sendEvent();
         }
         return true;
+    }
+
+    /** Whether there is room for one more invalidation. Of those that timed out, one is enough to tell the CMD_SYNC. */
+    private boolean canInvalidate() {
+        if (outstanding.size() >= MOST_INVALIDATIONS) {
+            AtsInterface.Invalidation[] timedOut = new AtsInterface.Invalidation[1];
+            outstanding.removeIf(invalidation -> switch (invalidation.state()) {
+                case PENDING -> false;
+                case COMPLETE -> true;
+                case TIMED_OUT -> {
+                    timedOut[0] = invalidation;
+                    yield true;
+                }
+            });
+            if (timedOut[0] != null) {
+                outstanding.add(timedOut[0]);
+            }
+        }
+        full = outstanding.size() >= MOST_INVALIDATIONS;
+        return !full;
     }
 
     /** Whether the CMD_SYNC at the read index can complete. */

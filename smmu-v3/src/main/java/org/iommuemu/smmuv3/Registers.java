@@ -384,6 +384,11 @@ final class Registers {
         return MAPS.computeIfAbsent(Map.of(absent, aliases), key -> MAP.variant(absent, aliases));
     }
 
+    /** The VATOS page as a unit with these features has it. */
+    static RegisterMap vatosMap(SmmuFeatures features) {
+        return VATOS_MAP.variant(Map.of(VATOS_SID, beyondIds(features)), Map.of());
+    }
+
     private static Map<Register, Long> absent(SmmuFeatures features) {
         Map<Register, Long> absent = new HashMap<>();
         Lacking lacking = (feature, register, bits) -> {
@@ -440,7 +445,7 @@ final class Registers {
         return absent;
     }
 
-    /** Bits of StreamIDs and SubstreamIDs that a unit does not have, in SMMU_GATOS_SID (6.3.38). */
+    /** Bits of StreamIDs and SubstreamIDs that a unit does not have, in SMMU_GATOS_SID and VATOS_SID (6.3.38, 6.3.100). */
     private static long beyondIds(SmmuFeatures features) {
         long streams = -1L << features.sidSize() & ATOS_STREAMID.mask();
         long substreams = -1L << 32 + features.ssidSize() & ATOS_SUBSTREAMID.mask();

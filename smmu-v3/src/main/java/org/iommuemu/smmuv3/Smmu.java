@@ -116,7 +116,7 @@ public final class Smmu implements Translator, AutoCloseable {
                     Registers.GATOS_PAR);
         }
         if (features.has(SmmuFeature.VATOS)) {
-            RegisterFile vatos = new RegisterFile(Registers.VATOS_MAP, name, misuse);
+            RegisterFile vatos = new RegisterFile(Registers.vatosMap(features), name, misuse, registers);
             vatos.handshakes(timing.handshakes());
             optionalPages.add(vatos);
             new AddressTranslationOperations(
@@ -355,7 +355,7 @@ public final class Smmu implements Translator, AutoCloseable {
      */
     public void broadcast(BroadcastInvalidation invalidation) {
         synchronized (registers) {
-            Command command = invalidation.command();
+            Command command = invalidation.command(features);
             if (features.has(SmmuFeature.BTM)
                     && !Registers.PTM.isSet(registers.get(Registers.CR2))
                     && command.illegal(features) == null) {

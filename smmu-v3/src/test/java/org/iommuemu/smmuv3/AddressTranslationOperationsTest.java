@@ -69,6 +69,14 @@ class AddressTranslationOperationsTest {
     }
 
     @Test
+    void identifiersThatTheSmmuDoesNotHaveAreReserved() {
+        for (int group : new int[] {GATOS, VATOS}) {
+            board.write64(group + SID, -1);
+            assertEquals(0x0010_ffff_0000_ffffL, board.bus.read64(TestBoard.SMMU + group + SID));
+        }
+    }
+
+    @Test
     void disablingTheSmmuEndsWhatRuns() {
         board = new TestBoard(SmmuFeatures.smmuv3_3(), Timing.IMMEDIATE.handshakes(Latency.reads(3))).enabled();
         stage1().map(IOVA, frame, 0x1000, TestBoard.STAGE1_RW);

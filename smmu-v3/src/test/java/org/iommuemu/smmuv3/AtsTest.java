@@ -2,6 +2,7 @@ package org.iommuemu.smmuv3;
 
 import static org.junit.jupiter.api.Assertions.assertEquals;
 import static org.junit.jupiter.api.Assertions.assertFalse;
+import static org.junit.jupiter.api.Assertions.assertNotEquals;
 import static org.junit.jupiter.api.Assertions.assertThrows;
 import static org.junit.jupiter.api.Assertions.assertTrue;
 
@@ -421,6 +422,25 @@ class AtsTest {
         }
         assertTrue(polls > 0);
         assertEquals(0, board.read(TestBoard.GERROR));
+    }
+
+    @Test
+    void manyInvalidationsWithoutASynchronisationWaitForEachOther() {
+        board = new TestBoard(SmmuFeatures.smmuv3_2(), Timing.IMMEDIATE.invalidationTimeout(Latency.reads(2)))
+                .enabled();
+        stage1();
+        AtsPort port = endpoint();
+        port.invalidationLatency(Latency.NEVER);
+        for (int i = 0; i < CommandQueue.MOST_INVALIDATIONS; i++) {
+            board.submit(ATC_INV | (long) DEVICE << 32, IOVA);
+        }
+        assertEquals(board.read(TestBoard.CMDQ_PROD), board.read(TestBoard.CMDQ_CONS), "nobody waits for them");
+        board.submit(ATC_INV | (long) DEVICE << 32, IOVA);
+        assertNotEquals(board.read(TestBoard.CMDQ_PROD), board.read(TestBoard.CMDQ_CONS), "one more has to wait");
+        board.settle();
+        assertEquals(0, board.read(TestBoard.GERROR), "the others have timed out");
+        board.sync();
+        assertEquals(3, board.read(TestBoard.CMDQ_CONS) >>> 24, "CERROR_ATC_INV_SYNC");
     }
 
     @Test

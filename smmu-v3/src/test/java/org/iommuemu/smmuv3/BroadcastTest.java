@@ -2,6 +2,7 @@ package org.iommuemu.smmuv3;
 
 import static org.iommuemu.smmuv3.TestBoard.CR0;
 import static org.junit.jupiter.api.Assertions.assertEquals;
+import static org.junit.jupiter.api.Assertions.assertFalse;
 import static org.junit.jupiter.api.Assertions.assertTrue;
 
 import org.iommuemu.mmio.DmaPort.Response;
@@ -88,10 +89,31 @@ class BroadcastTest {
         assertTrue(isStale(STAGE_1));
     }
 
+    @Test
+    void whatConcernsBothStagesReachesTheOneThatThereIs() {
+        SmmuFeatures stage1Alone = SmmuFeatures.qemuVirt().toBuilder()
+                .with(SmmuFeature.BTM)
+                .oas(48)
+                .build();
+        board = new TestBoard(stage1Alone).enabled();
+        board.handshake(CR0, 0xc);
+        board.write(CR2, 0);
+        board.handshake(CR0, 0xd);
+        TableWriter table = board.stage1Table();
+        table.map(IOVA, board.allocate(4096), 4096, TestBoard.STAGE1_RW);
+        board.stream(STAGE_1, TestBoard.stage1(0, board.newCd(ASID, table.root())));
+        board.dmaRead(STAGE_1, IOVA);
+        table.unmap(IOVA, 4096);
+        broadcast(Scope.IPAS2E1, VMID, 0, IOVA);
+        assertTrue(isStale(STAGE_1));
+        broadcast(Scope.VMALLS12E1, VMID, 0, 0);
+        assertFalse(isStale(STAGE_1), "without stage 2 all VMIDs are 0");
+    }
+
     @ParameterizedTest
     @EnumSource(
             value = Scope.class,
-            names = {"VMALLS12E1", "IPAS2E1", "ALLE2"})
+            names = {"IPAS2E1", "ALLE2"})
     void whatIsNotImplementedIsIgnored(Scope scope) {
         board = new TestBoard(
                 SmmuFeatures.minimal().toBuilder().with(SmmuFeature.BTM).build());
