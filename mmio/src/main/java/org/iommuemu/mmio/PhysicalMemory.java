@@ -80,6 +80,7 @@ public final class PhysicalMemory {
     public static final class Window {
         private final long start;
         private final int size;
+        private final long mask;
 
         /** Little-endian; may hold more than the window. */
         private final ByteBuffer bytes;
@@ -93,6 +94,7 @@ public final class PhysicalMemory {
         private Window(long start, int size, ByteBuffer bytes, int offset, boolean whole) {
             this.start = start;
             this.size = size;
+            mask = -size;
             this.bytes = bytes;
             this.origin = (int) start - offset;
             this.whole = whole;
@@ -104,7 +106,7 @@ public final class PhysicalMemory {
 
         /** Whether an aligned access at an address is in here. */
         public boolean holds(long address) {
-            return (address & -size) == start;
+            return (address & mask) == start;
         }
 
         /**

@@ -63,8 +63,8 @@ public final class TableWalk {
     private final PhysicalMemory memory;
     private final Granule granule;
     private final TableWalk next;
-    private final Tlb tlb;
-    private final int space;
+    /** Of a stage 2, where its translations are cached; null if they are not. */
+    private final TlbView cache;
     /** Hears of reads of descriptors; null if nobody does. */
     private final IntConsumer reads;
 
@@ -122,7 +122,7 @@ public final class TableWalk {
     private final long dirty;
 
     /** Permissions, by descriptor bits 54:53 (3:2) and 7:6 (1:0). */
-    private final long[] rights = new long[16];
+    private final short[] rights = new short[16];
     /** Attributes and shareability as {@link Translation} has them, by AttrIndx or MemAttr. */
     private final long[] types;
 
@@ -133,8 +133,7 @@ public final class TableWalk {
         memory = builder.memory;
         granule = builder.granule;
         next = builder.next;
-        tlb = builder.tlb;
-        space = builder.space;
+        cache = builder.cache;
         reads = builder.reads;
         bigEndian = builder.bigEndian;
         inputBits = builder.inputBits;
@@ -169,7 +168,7 @@ public final class TableWalk {
         attributes = LEAF_ATTRIBUTES & ~high;
         pageOffset = granule.bytes() - 1 & -4096;
         for (int i = 0; i < rights.length; i++) {
-            rights[i] = builder.stage2 ? builder.stage2Rights(i) : builder.stage1Rights(i);
+            rights[i] = (short) (builder.stage2 ? builder.stage2Rights(i) : builder.stage1Rights(i));
         }
         types = new long[builder.stage2 ? 16 : 8];
         for (int i = 0; i < types.length; i++) {
@@ -215,8 +214,7 @@ public final class TableWalk {
         private boolean protectedTableWalk;
         private long mair;
         private TableWalk next;
-        private Tlb tlb;
-        private int space;
+        private TlbView cache;
         private IntConsumer reads;
 
         private Builder(
@@ -408,8 +406,7 @@ public final class TableWalk {
          * @param as the space in it: the VMID
          */
         public Builder cached(Tlb in, int as) {
-            tlb = in;
-            space = as;
+            cache = new TlbView(in, as, 0);
             return this;
         }
 
@@ -533,8 +530,8 @@ public final class TableWalk {
         if (WalkResult.isFault(second)) {
             return second;
         }
-        if (next.tlb != null && Translation.log2Size(second) < Translation.log2Size(result)) {
-            next.tlb.cut(Translation.log2Size(result));
+        if (next.cache != null && Translation.log2Size(second) < Translation.log2Size(result)) {
+            next.cache.tlb().cut(Translation.log2Size(result));
         }
         long both = MemoryAttributes.combine(result, second) & ~RESULT_ADDRESS;
         long usual = (long) USUAL_BOTH.getOpaque(this);
@@ -559,7 +556,9 @@ public final class TableWalk {
 
     /** The epoch of the TLB of the stage 2 below this table, if there are both. */
     public long stage2Epoch() {
-        return next == null || next.tlb == null ? Tlb.NO_EPOCH : next.tlb.epoch();
+        return next == null || next.cache == null
+                ? Tlb.NO_EPOCH
+                : next.cache.tlb().epoch();
     }
 
     /**
@@ -570,20 +569,35 @@ public final class TableWalk {
         return walk(input, access | FOR_TABLE);
     }
 
-    /** Translates an address of the stage above. */
+    /** Translates an address of the stage above. What rarely happens is elsewhere, as only short methods are inlined. */
     private long through(long ipa, int access, long epoch) {
-        if (tlb == null) {
+        if (cache != null) {
+            long cached = cache.lookUpFirst(ipa);
+            if (answers(cached, access)) {
+                return cached;
+            }
+        }
+        return throughTables(ipa, access, epoch);
+    }
+
+    private long throughTables(long ipa, int access, long epoch) {
+        if (cache == null) {
             return walk(ipa, access);
         }
-        long cached = tlb.lookUp(space, 0, ipa);
-        if (cached != Tlb.MISS && WalkResult.permits(cached, access) && !(refusesDevices(access) && isDevice(cached))) {
+        long cached = cache.lookUpRest(ipa);
+        if (answers(cached, access)) {
             return cached;
         }
         long result = walk(ipa, access);
         if (!WalkResult.isFault(result)) {
-            tlb.fill(space, 0, ipa, result, epoch);
+            cache.fill(ipa, result, epoch);
         }
         return result;
+    }
+
+    /** Whether a translation from the cache will do; a miss permits nothing. */
+    private boolean answers(long cached, int access) {
+        return WalkResult.permits(cached, access) && !(refusesDevices(access) && isDevice(cached));
     }
 
     private boolean refusesDevices(int access) {

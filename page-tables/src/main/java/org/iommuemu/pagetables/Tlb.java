@@ -31,7 +31,7 @@ public final class Tlb {
     // address (51:0 shifted by 12, sign of the upper half kept) with log2 of the size in bits 5:0; owner; value.
     // First come the front entries of all sets, then the second ones, and so on: most hits are in front, and what they
     // touch is as little as can be.
-    private static final int LOG2_ENTRY = 2;
+    static final int LOG2_ENTRY = 2;
     /** Log2 of the smallest page there is. */
     private static final int SMALLEST = 12;
 
@@ -45,7 +45,7 @@ public final class Tlb {
      * Beside the owner: the entry was hit or filled since the bits of its set were last cleared, see {@link #use}. Next to
      * what a hit compares anyhow, this costs it nothing.
      */
-    private static final long USED = 1L << 33;
+    static final long USED = 1L << 33;
 
     /**
      * Beside the bits of an ASID: it is of another set of ASIDs. Entries of an ASID answer in both sets, global ones only in
@@ -69,7 +69,7 @@ public final class Tlb {
     private volatile long sizes;
 
     /** Generations only grow, so the sum of those that concern an entry is equal only while none has changed. */
-    private final int[] generations = new int[ALL + 1];
+    final int[] generations = new int[ALL + 1];
 
     /** See {@link #largestBlockCut}. Only grows. */
     private final AtomicInteger largestBlockCut = new AtomicInteger();
@@ -110,26 +110,54 @@ public final class Tlb {
         if (table == null) {
             return MISS;
         }
-        // Most hits are of pages of 4 KiB, and in front of their set: these by themselves, as short as can be.
-        if ((sizes & 1L << SMALLEST) != 0) {
-            int slot = firstSlot(space, input, SMALLEST);
-            long stamp = (long) LONGS.getAcquire(table, slot);
-            if ((long) LONGS.getOpaque(table, slot + 1) == key(input, SMALLEST)) {
-                long owner = (long) LONGS.getOpaque(table, slot + 2);
-                long value = (long) LONGS.getOpaque(table, slot + 3);
-                if (isCurrent(stamp, owner, space, asid) && isWhole(stamp, table, slot) && (owner & USED) != 0) {
-                    return value;
-                }
-            }
-        }
-        return search(table, space, asid, input);
+        long found = lookUpPage(
+                table,
+                generations,
+                setMask(),
+                salt(space),
+                owner(space, asid, false) | USED,
+                owner(space, asid, true) | USED,
+                spaceIndex(space),
+                asidIndex(space, asid),
+                input);
+        return found != MISS ? found : search(table, space, asid, input);
     }
 
-    private long search(long[] table, int space, int asid, long input) {
+    /**
+     * Most hits are of pages of 4 KiB, and in front of their set: these by themselves, as short as can be. Parameters are
+     * what a {@link TlbView} remembers.
+     */
+    static long lookUpPage(
+            long[] table,
+            int[] generations,
+            int setMask,
+            int salt,
+            long local,
+            long global,
+            int spaceIndex,
+            int asidIndex,
+            long input) {
+        int slot = firstSlot(setMask, salt, input, SMALLEST);
+        long stamp = (long) LONGS.getAcquire(table, slot);
+        if ((long) LONGS.getOpaque(table, slot + 1) != key(input, SMALLEST)) {
+            return MISS;
+        }
+        long owner = (long) LONGS.getOpaque(table, slot + 2);
+        long value = (long) LONGS.getOpaque(table, slot + 3);
+        int current = generation(generations, spaceIndex);
+        if (owner == local) {
+            current += (int) INTS.getAcquire(generations, asidIndex);
+        } else if (owner != global) {
+            return MISS;
+        }
+        return (int) stamp == current && isWhole(stamp, table, slot) ? value : MISS;
+    }
+
+    long search(long[] table, int space, int asid, long input) {
         for (long left = sizes; left != 0; left &= left - 1) {
             int log2Size = Long.numberOfTrailingZeros(left);
             long key = key(input, log2Size);
-            int slot = firstSlot(space, input, log2Size);
+            int slot = firstSlot(setMask(), salt(space), input, log2Size);
             for (int way = 0; way < ways; way++, slot += span) {
                 long stamp = (long) LONGS.getAcquire(table, slot);
                 if ((long) LONGS.getOpaque(table, slot + 1) == key) {
@@ -178,16 +206,13 @@ public final class Tlb {
         if (geometry.replacement() == TlbGeometry.Replacement.NEVER_CACHE) {
             return;
         }
-        long[] table = entries;
-        if (table == null) {
-            table = allocate();
-        }
+        long[] table = allocated();
         int log2Size = Translation.log2Size(value);
         boolean global = !WalkResult.isNotGlobal(value);
         // Read before the epoch is compared below: an invalidation that comes later makes the entry stale.
         int entryGeneration = generation(space, asid, global);
         long key = key(input, log2Size);
-        int slot = choose(table, firstSlot(space, input, log2Size), key, space, asid);
+        int slot = choose(table, firstSlot(setMask(), salt(space), input, log2Size), key, space, asid);
         if (slot < 0) {
             return;
         }
@@ -263,7 +288,7 @@ public final class Tlb {
         for (long left = sizes; left != 0; left &= left - 1) {
             int log2Size = Long.numberOfTrailingZeros(left);
             long key = key(input, log2Size);
-            int slot = firstSlot(space, input, log2Size);
+            int slot = firstSlot(setMask(), salt(space), input, log2Size);
             for (int way = 0; way < ways; way++, slot += span) {
                 erase(table, slot, key, space, asid);
             }
@@ -350,6 +375,12 @@ public final class Tlb {
         return ((long) LONGS.getOpaque(table, slot + 2) & USED) != 0;
     }
 
+    /** {@link #entries}, made if need be. */
+    long[] allocated() {
+        long[] table = entries;
+        return table == null ? allocate() : table;
+    }
+
     private synchronized long[] allocate() {
         if (entries == null) {
             replacement = pseudoLru ? null : new TlbReplacement(geometry);
@@ -368,21 +399,24 @@ public final class Tlb {
     }
 
     private int generation(int space, int asid, boolean global) {
-        int[] all = generations;
-        int sum = (int) INTS.getAcquire(all, ALL) + (int) INTS.getAcquire(all, spaceIndex(space));
-        return global ? sum : sum + (int) INTS.getAcquire(all, asidIndex(space, asid));
+        int shared = generation(generations, spaceIndex(space));
+        return global ? shared : shared + (int) INTS.getAcquire(generations, asidIndex(space, asid));
     }
 
-    private static int spaceIndex(int space) {
+    private static int generation(int[] generations, int spaceIndex) {
+        return (int) INTS.getAcquire(generations, ALL) + (int) INTS.getAcquire(generations, spaceIndex);
+    }
+
+    static int spaceIndex(int space) {
         return ASIDS + (space & SPACES - 1);
     }
 
-    private static int asidIndex(int space, int asid) {
+    static int asidIndex(int space, int asid) {
         return space * 64 + asid & ASIDS - 1;
     }
 
     /** Bits 15:0 the space; 31:16 the ASID, or of a global entry the set of ASIDs. */
-    private static long owner(int space, int asid, boolean global) {
+    static long owner(int space, int asid, boolean global) {
         return space | (global ? GLOBAL | asid & ASID_SET : (asid & 0xffffL) << 16);
     }
 
@@ -395,17 +429,27 @@ public final class Tlb {
         return input & -1L << log2Size | log2Size;
     }
 
+    /** What a space does to the place of an address. */
+    static int salt(int space) {
+        return space * 0x9e3779b1;
+    }
+
+    /** Where in {@link #entries} sets begin. */
+    int setMask() {
+        return span - (1 << LOG2_ENTRY);
+    }
+
     /**
      * Where in {@link #entries} the set of an address begins: the page number, what is above it folded onto it by the bits
      * of one and of two table levels, as few steps between an address and a load as will do. Space 0 adds nothing, and by
      * a branch, which a processor guesses: it loads the entry before it knows the space, which comes from a chain of loads.
      */
-    private int firstSlot(int space, long input, int log2Size) {
+    private static int firstSlot(int setMask, int salt, long input, int log2Size) {
         long scaled = input >>> log2Size - LOG2_ENTRY;
         int hash = (int) (scaled ^ scaled >>> 9 ^ scaled >>> 18);
-        if (space != 0) {
-            hash ^= space * 0x9e3779b1;
+        if (salt != 0) {
+            hash ^= salt;
         }
-        return hash & span - (1 << LOG2_ENTRY);
+        return hash & setMask;
     }
 }

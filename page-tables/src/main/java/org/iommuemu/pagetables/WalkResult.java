@@ -53,10 +53,25 @@ public final class WalkResult {
     static final long WRITES = UW | PW;
     static final long PERMISSIONS = UR | UW | UX | PR | PW | PX;
 
+    private static final int KINDS_OF_ACCESS = Access.WRITE | Access.PRIVILEGED | Access.INSTRUCTION;
+
+    /** By {@link #KINDS_OF_ACCESS}, four bits each: which bit permits it. A look-up without branches or memory. */
+    private static final long NEEDS = allNeeds();
+
     /** Bit 62 of a success: not global. */
     static final long NG = 1L << 62;
 
     private WalkResult() {}
+
+    private static long allNeeds() {
+        long needs = 0;
+        for (int access = 0; access <= KINDS_OF_ACCESS; access++) {
+            long need = (access & Access.WRITE) != 0 ? UW : (access & Access.INSTRUCTION) != 0 ? UX : UR;
+            long bit = Long.numberOfTrailingZeros((access & Access.PRIVILEGED) != 0 ? need << 3 : need);
+            needs |= bit << 4 * access;
+        }
+        return needs;
+    }
 
     static long fault(Kind kind, int level, long address) {
         return FAULT | (long) kind.ordinal() << 60 | (level & 7L) << 57 | address & ADDRESS;
@@ -112,8 +127,7 @@ public final class WalkResult {
      * @param access bits of {@link Access}
      */
     public static long needs(int access) {
-        long need = (access & Access.WRITE) != 0 ? UW : (access & Access.INSTRUCTION) != 0 ? UX : UR;
-        return (access & Access.PRIVILEGED) != 0 ? need << 3 : need;
+        return 1L << (NEEDS >>> 4 * (access & KINDS_OF_ACCESS) & 0xf);
     }
 
     /** A translation that no table made, with all permissions. */

@@ -214,6 +214,27 @@ class TlbTest {
     }
 
     @Test
+    void aViewSeesWhatIsFilledAndInvalidatedLater() {
+        TlbView view = new TlbView(tlb, 1, 5);
+        TlbView otherSet = new TlbView(tlb, 1, 5 | Tlb.ASID_SET);
+        assertEquals(Tlb.MISS, view.lookUp(VA));
+        view.fill(VA, local(0x1000, 12), tlb.epoch());
+        fill(1, 6, VA + 0x1000, local(0x2000, 12));
+        fill(1, 6, VA + 0x2000, global(0x3000, 12));
+        assertEquals(local(0x1000, 12), view.lookUp(VA + 0x123));
+        assertEquals(local(0x1000, 12), tlb.lookUp(1, 5, VA));
+        assertEquals(Tlb.MISS, view.lookUp(VA + 0x1000), "of another ASID");
+        assertEquals(global(0x3000, 12), view.lookUp(VA + 0x2000));
+        assertEquals(local(0x1000, 12), otherSet.lookUp(VA));
+        assertEquals(Tlb.MISS, otherSet.lookUp(VA + 0x2000), "global in the other set of ASIDs");
+        tlb.invalidateAsid(1, 5);
+        assertEquals(Tlb.MISS, view.lookUp(VA));
+        assertEquals(global(0x3000, 12), view.lookUp(VA + 0x2000));
+        tlb.invalidateSpace(1);
+        assertEquals(Tlb.MISS, view.lookUp(VA + 0x2000));
+    }
+
+    @Test
     void evictionNeverMakesALookUpWrong() {
         // Far more translations than room; every hit must be right, and the last fill of all must be there.
         Tlb small = new Tlb(4, 2);
@@ -236,6 +257,7 @@ class TlbTest {
                 hits++;
             }
             assertEquals(value, found);
+            assertEquals(value, new TlbView(small, space, asid).lookUp(input));
         }
         assertTrue(hits > 1000, "hits: " + hits);
     }

@@ -129,11 +129,11 @@ final class CommandQueue {
         if (queue.isEmpty(window.writeIndex(), rd)) {
             return false;
         }
-        long[] words = Bits.read(memory, queue.address(rd), 2);
-        if (words == null) {
+        long address = queue.address(rd);
+        if (!memory.isRam(address, 1 << Command.LOG2_BYTES)) {
             return fail(CERROR_ABT);
         }
-        Command command = new Command(words[0], words[1]);
+        Command command = new Command(memory.read64(address), memory.read64(address + 8));
         String rule = command.illegal(features);
         if (rule != null) {
             misuse.misuse(unit, "command 0x%016x %016x: %s".formatted(command.word1(), command.word0(), rule));

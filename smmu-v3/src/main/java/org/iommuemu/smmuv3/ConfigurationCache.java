@@ -4,6 +4,7 @@ import java.util.stream.Stream;
 import org.iommuemu.mmio.Access;
 import org.iommuemu.mmio.Translator;
 import org.iommuemu.pagetables.Tlb;
+import org.iommuemu.pagetables.TlbView;
 import org.iommuemu.pagetables.WalkResult;
 
 /**
@@ -28,18 +29,14 @@ final class ConfigurationCache {
      * A configuration, and next to it what a TLB hit needs of it, so that this touches one line of the processor's cache.
      * All fields are final: a thread that finds an entry, by whatever race, finds it whole.
      */
-    static final class Entry implements Translator.Stream {
+    static final class Entry extends TlbView implements Translator.Stream {
         private final int streamId;
         private final int substreamId;
         private final Generation of;
         private final int generation;
         private final Configuration configuration;
-        private final Configuration.Context context;
         /** Null if the configuration does not translate. */
-        private final Tlb tlb;
-
-        private final int space;
-        private final int asid;
+        private final Configuration.Context context;
         /** Whether {@link Configuration.Context#canonical} changes addresses. */
         private final boolean tagged;
         /** Whether {@link Configuration.Context#output} leaves translations as they are. */
@@ -47,20 +44,31 @@ final class ConfigurationCache {
         /** By bits of {@link Access}: what a translation must permit, overrides applied. */
         private final short[] needs;
 
+        /** Of a configuration that translates. */
+        private Entry(int streamId, int substreamId, Generation of, int generation, Configuration.Context context) {
+            super(context.tlb(), context.space(), context.asid());
+            this.streamId = streamId;
+            this.substreamId = substreamId;
+            this.of = of;
+            this.generation = generation;
+            configuration = context;
+            this.context = context;
+            tagged = context.topByteIgnored0() || context.topByteIgnored1() || context.narrow() != null;
+            plain = context.plain();
+            needs = needs(context.overrides());
+        }
+
+        /** Of one that does not: nothing is ever cached. */
         private Entry(int streamId, int substreamId, Generation of, int generation, Configuration configuration) {
             this.streamId = streamId;
             this.substreamId = substreamId;
             this.of = of;
             this.generation = generation;
             this.configuration = configuration;
-            context = configuration instanceof Configuration.Context translating ? translating : null;
-            tlb = context == null ? null : context.tlb();
-            space = context == null ? 0 : context.space();
-            asid = context == null ? 0 : context.asid();
-            tagged = context != null
-                    && (context.topByteIgnored0() || context.topByteIgnored1() || context.narrow() != null);
-            plain = context != null && context.plain();
-            needs = context == null ? NEEDS : needs(context.overrides());
+            context = null;
+            tagged = false;
+            plain = false;
+            needs = NEEDS;
         }
 
         private boolean isFor(int otherStreamId, int otherSubstreamId) {
@@ -79,10 +87,10 @@ final class ConfigurationCache {
         /** What the TLB holds for an address, if the access is permitted; else {@link Tlb#MISS}, which is 0. */
         @Override
         public long lookUp(long address, int access) {
-            if (tlb == null || !isCurrent()) {
+            if (!isCurrent()) {
                 return Tlb.MISS;
             }
-            long found = tlb.lookUp(space, asid, tagged ? context.canonical(address) : address);
+            long found = lookUp(tagged ? context.canonical(address) : address);
             return (found & needs[access]) == 0 ? Tlb.MISS : plain ? found : context.output(found);
         }
     }
@@ -114,7 +122,9 @@ final class ConfigurationCache {
 
     /** An entry that is not in the cache. */
     Entry entry(int streamId, int substreamId, int generation, Configuration configuration) {
-        return new Entry(streamId, substreamId, of(streamId), generation, configuration);
+        return configuration instanceof Configuration.Context context
+                ? new Entry(streamId, substreamId, of(streamId), generation, context)
+                : new Entry(streamId, substreamId, of(streamId), generation, configuration);
     }
 
     /** Caches an entry; what it displaces takes the other way. */

@@ -134,7 +134,7 @@ final class TranslationProcedure {
             return answer(fault(context, transaction, result), transaction.as(arrived));
         }
         if (cacheable) {
-            context.tlb().fill(context.space(), context.asid(), input, result, epoch);
+            entry.fill(input, result, epoch);
         }
         return context.output(result);
     }
