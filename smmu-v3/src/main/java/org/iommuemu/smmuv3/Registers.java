@@ -305,6 +305,11 @@ final class Registers {
         return Register.word("SMMU_" + name, offset, Field.ro(name, 0, 8, value));
     }
 
+    static final Register PIDR4 = id("PIDR4", 0xfd0, 0);
+    static final Register PIDR0 = id("PIDR0", 0xfe0, 0);
+    static final Register PIDR1 = id("PIDR1", 0xfe4, 0);
+    static final Register PIDR2 = id("PIDR2", 0xfe8, 0);
+
     static final RegisterMap MAP = new RegisterMap(0x20000, all());
 
     private static List<Register> all() {
@@ -353,10 +358,10 @@ final class Registers {
                 GBPMPAM,
                 VATOS_SEL,
                 IDR6,
-                id("PIDR4", 0xfd0, 0),
-                id("PIDR0", 0xfe0, 0),
-                id("PIDR1", 0xfe4, 0),
-                id("PIDR2", 0xfe8, 0),
+                PIDR4,
+                PIDR0,
+                PIDR1,
+                PIDR2,
                 id("PIDR3", 0xfec, 0),
                 id("CIDR0", 0xff0, 0x0d),
                 id("CIDR1", 0xff4, 0xf0),

@@ -230,6 +230,9 @@ public final class Smmu implements Translator, AutoCloseable {
             registers.set(base, registers.get(base) | page + ((long) n << RegisterPages.LOG2_PAGE));
         }
         registers.set(Registers.IIDR, features.iidr());
+        if (features.iidr() != 0) {
+            identifyPeripheral(features.iidr());
+        }
         registers.set(Registers.AIDR, features.aidr());
         if (features.has(SmmuFeature.BTM)) {
             registers.set(Registers.CR2, Registers.PTM.mask()); // Recommended (6.3.12).
@@ -237,6 +240,16 @@ public final class Smmu implements Translator, AutoCloseable {
         if (features.chooses(SmmuOption.ABORTS_AFTER_RESET)) {
             registers.set(Registers.GBPA, Registers.GBPA_ABORT.set(registers.get(Registers.GBPA), 1));
         }
+    }
+
+    /** The CoreSight registers name the same product, variant and implementer as SMMU_IIDR (6.3.7, 6.3.170). */
+    private void identifyPeripheral(long iidr) {
+        long product = iidr >>> 20;
+        long jedec = 1 << 3;
+        registers.set(Registers.PIDR0, product & 0xff);
+        registers.set(Registers.PIDR1, (iidr & 0xf) << 4 | product >>> 8);
+        registers.set(Registers.PIDR2, (iidr >>> 16 & 0xf) << 4 | jedec | iidr >>> 4 & 7);
+        registers.set(Registers.PIDR4, iidr >>> 8 & 0xf);
     }
 
     /** Registers that are read-only while what they configure is in use (6.3.11 to 6.3.36). */

@@ -228,6 +228,16 @@ class SmmuFeaturesTest {
     }
 
     @Test
+    void peripheralIdentificationIsThatOfTheImplementation() {
+        TestBoard mmu600 = new TestBoard(SmmuFeatures.mmu600());
+        assertEquals(0x83, mmu600.read(0xfe0));
+        assertEquals(0xb4, mmu600.read(0xfe4));
+        assertEquals(0x0b, mmu600.read(0xfe8), "JEDEC, DES_1");
+        assertEquals(0x04, mmu600.read(0xfd0), "DES_2: Arm");
+        assertEquals(0, new TestBoard().read(0xfe8), "nobody made this one");
+    }
+
+    @Test
     void oldSmmuMayStoreGuardedWrites() {
         TestBoard storing = new TestBoard(SmmuFeatures.smmuv3_1().toBuilder()
                 .with(SmmuOption.STORES_GUARDED_WRITES)
