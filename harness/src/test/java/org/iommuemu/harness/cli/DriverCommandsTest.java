@@ -109,6 +109,7 @@ class DriverCommandsTest {
         "boot ../boards/smmuv3-pcie.dtb --driver=gpu=missing.so, --driver gpu=missing.so",
         "serve ../boards/smmuv3-pcie.dtb, --socket",
         "serve ../boards/smmuv3-pcie.dtb --socket=/nowhere/at/all --machine=virt, -machine is of the qtest machine",
+        "serve ../boards/smmuv3-pcie.dtb --socket=/nowhere/at/all --call-timeout=-5, --call-timeout -5",
         "serve missing.dtb --socket=/nowhere/at/all, missing.dtb",
         "serve ../boards/smmuv3-pcie.dtb --socket=/nowhere/at/all, /nowhere/at/all",
     })
