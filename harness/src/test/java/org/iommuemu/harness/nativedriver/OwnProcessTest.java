@@ -119,7 +119,7 @@ class OwnProcessTest {
         try (Stream<Path> files = Files.walk(C)) {
             files.map(Path::toString).filter(name -> name.endsWith(".c")).forEach(command::add);
         }
-        for (String test : List.of("plain.c", "silicon.c")) {
+        for (String test : List.of("plain.c", "silicon.c", "sessions.c")) {
             command.add(NATIVE.resolve("src/test/c").resolve(test).toString());
         }
         assertTrue(command.size() > 20, command::toString);
