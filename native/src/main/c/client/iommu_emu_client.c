@@ -36,13 +36,15 @@ struct iommu_emu_client {
     uint64_t masters;
 };
 
-/* The connection of a thread: the client's own for the one that connected. */
+/* The connection of a thread: the client's own for the one that connected. A later client may have an earlier one's address,
+   and not its token. */
 static _Thread_local struct {
     const struct iommu_emu_client *client;
+    uint64_t token;
     int fd;
 } connection;
 
-/* Closes the connection of a thread that ends. */
+/* Closes the connection of its own that a thread has, when it ends. */
 static pthread_key_t ending;
 
 static void close_connection(void *fd)
@@ -135,14 +137,18 @@ static int connect_to(const char *path)
 /* The connection of this thread. One of its own is another thread of the same session. */
 static int fd_of(const struct iommu_emu_client *client, const struct frame *asked)
 {
-    if (connection.client != client) {
+    if (connection.client != client || connection.token != client->token) {
         struct frame hello = {.kind = HELLO, .arg = {PROTOCOL_VERSION, IOMMU_EMU_ABI_VERSION, (uint64_t)getpid(), client->token}};
-        connection.fd = connect_to(client->path);
         static pthread_once_t once = PTHREAD_ONCE_INIT;
         pthread_once(&once, make_key);
+        void *before = pthread_getspecific(ending);
+        if (before != NULL)
+            close_connection(before);
+        connection.fd = connect_to(client->path);
         if (connection.fd < 0 || send_frame(connection.fd, &hello, NULL) != 0)
             lost(asked);
         connection.client = client;
+        connection.token = client->token;
         pthread_setspecific(ending, (void *)(intptr_t)(connection.fd + 1)); /* 0 would be none. */
     }
     return connection.fd;
@@ -535,6 +541,7 @@ struct iommu_emu_client *iommu_emu_client_connect(const char *socket, const stru
         iommu_emu_client_disconnect(client);
         return NULL;
     }
+    connection.token = client->token;
     return client;
 }
 

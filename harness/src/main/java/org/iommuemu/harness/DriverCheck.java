@@ -56,6 +56,7 @@ public final class DriverCheck {
 
     private static final long PAGE = 4096;
     private static final long PAGES = 16;
+    private static final int MOST_ERRORS = 8;
 
     /** Below what Linux' IPMMU tables and 39-bit tables reach, and no address of RAM on our boards. */
     private static final long INPUT = 0x1000_0000L;
@@ -69,7 +70,7 @@ public final class DriverCheck {
     private final List<FaultReport> faults = new CopyOnWriteArrayList<>();
     private final List<Step> steps = new ArrayList<>();
 
-    /** Errors that were said in the step that runs. */
+    /** Errors that were said in the step that runs: the first one, and the last ones. */
     private final List<String> errors = new CopyOnWriteArrayList<>();
 
     private Device first;
@@ -86,6 +87,9 @@ public final class DriverCheck {
             public void say(Level level, String subsystem, String text) {
                 if (level == Level.ERROR) {
                     errors.add(text);
+                    if (errors.size() > MOST_ERRORS) {
+                        errors.remove(1);
+                    }
                 }
                 log.say(level, subsystem, text);
             }

@@ -49,7 +49,8 @@ final class DriverOptions {
         return via;
     }
 
-    Duration timeout() {
+    /** @throws BoardException if it is no time-out */
+    static Duration timeout(long seconds) {
         if (seconds < 0 || seconds > Integer.MAX_VALUE) {
             throw new BoardException("--call-timeout " + seconds + ": no such number of seconds");
         }
@@ -58,7 +59,7 @@ final class DriverOptions {
 
     /** A driver of a library. */
     DriverInC of(String replaces, Path library) {
-        Duration timeout = timeout();
+        Duration timeout = timeout(seconds);
         return new DriverInC(replaces, (platform, ram) -> NativeDrivers.load(platform, ram, library, via, timeout));
     }
 

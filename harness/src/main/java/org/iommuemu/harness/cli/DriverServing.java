@@ -36,11 +36,11 @@ final class DriverServing {
     boolean once;
 
     @Option(
-            names = "--operation-timeout",
+            names = "--call-timeout",
             paramLabel = "SECONDS",
             description =
                     "How long an operation of a driver may take. Otherwise for ever: it may run under a debugger.")
-    int timeout;
+    long timeout;
 
     /**
      * Serves one program after the other, each with a board that has just been switched on.
@@ -49,6 +49,7 @@ final class DriverServing {
      * @throws IOException if the socket cannot be had
      */
     int serve(PrintWriter out) throws IOException, InterruptedException {
+        Duration callTimeout = DriverOptions.timeout(timeout);
         DeviceTree tree = InputFile.read(board, DeviceTree::read);
         Log log = new ConsoleLog(out, Ansi.AUTO, true);
         try (DriverServer server = DriverServer.listen(socket)) {
@@ -57,7 +58,7 @@ final class DriverServing {
             while (true) {
                 int status;
                 try (Program program = server.next()) {
-                    status = serve(tree, program, log, out);
+                    status = serve(tree, program, callTimeout, log, out);
                 } catch (NativeDriverException e) {
                     log.error("serve", e.getMessage());
                     status = Main.BAD_INPUT;
@@ -71,10 +72,9 @@ final class DriverServing {
         }
     }
 
-    private int serve(DeviceTree tree, Program program, Log log, PrintWriter out) {
+    private int serve(DeviceTree tree, Program program, Duration callTimeout, Log log, PrintWriter out) {
         if (program.isDriver()) {
-            DriverInC driver =
-                    new DriverInC(null, (platform, ram) -> program.attach(platform, ram, Duration.ofSeconds(timeout)));
+            DriverInC driver = new DriverInC(null, (platform, ram) -> program.attach(platform, ram, callTimeout));
             BootReport report = BootRun.run(tree, BootOptions.DEFAULT.with(driver), log);
             new BootTables(out, Ansi.AUTO).print(report);
             return report.panic() == null ? 0 : 1;

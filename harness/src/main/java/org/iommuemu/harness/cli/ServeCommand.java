@@ -35,7 +35,7 @@ import picocli.CommandLine.Spec;
 final class ServeCommand implements Callable<Integer> {
     static final String NAME = "serve";
 
-    private static final Set<String> DRIVER_OPTIONS = Set.of("--socket", "--once", "--operation-timeout");
+    private static final Set<String> DRIVER_OPTIONS = Set.of("--socket", "--once", "--call-timeout");
 
     @Spec
     private CommandSpec spec;

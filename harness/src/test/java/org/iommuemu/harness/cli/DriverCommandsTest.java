@@ -111,6 +111,7 @@ class DriverCommandsTest {
         "serve ../boards/smmuv3-pcie.dtb, --socket",
         "serve ../boards/smmuv3-pcie.dtb --socket=/nowhere/at/all --machine=virt, -machine is of the qtest machine",
         "serve .. --socket=/nowhere/at/all, ..: it cannot be read",
+        "serve ../boards/smmuv3-pcie.dtb --socket=/nowhere/at/all --call-timeout=-5, --call-timeout -5",
         "serve missing.dtb --socket=/nowhere/at/all, missing.dtb",
         "serve ../boards/smmuv3-pcie.dtb --socket=/nowhere/at/all, /nowhere/at/all",
     })

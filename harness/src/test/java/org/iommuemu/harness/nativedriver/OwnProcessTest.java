@@ -21,6 +21,7 @@ import org.iommuemu.nativecode.driver.NativeDrivers;
 import org.iommuemu.probe.iommu.Device;
 import org.iommuemu.probe.iommu.Domain;
 import org.iommuemu.probe.iommu.Errno;
+import org.junit.jupiter.api.Test;
 import org.junit.jupiter.api.io.TempDir;
 import org.junit.jupiter.params.ParameterizedTest;
 import org.junit.jupiter.params.provider.EnumSource;
@@ -118,9 +119,45 @@ class OwnProcessTest {
         try (Stream<Path> files = Files.walk(C)) {
             files.map(Path::toString).filter(name -> name.endsWith(".c")).forEach(command::add);
         }
-        command.add(NATIVE.resolve("src/test/c/plain.c").toString());
+        for (String test : List.of("plain.c", "silicon.c", "sessions.c")) {
+            command.add(NATIVE.resolve("src/test/c").resolve(test).toString());
+        }
         assertTrue(command.size() > 20, command::toString);
         run(folder, command);
+    }
+
+    /** One object is linked with the emulator's client here, and with a host of plain loads and stores there. */
+    @Test
+    void theSameObjectRunsWithoutTheEmulator(@TempDir Path folder) throws Exception {
+        need("gcc");
+        List<String> objects = new ArrayList<>();
+        for (String name : List.of("smmuv3", "stage2")) {
+            objects.add(folder.resolve(name + ".o").toString());
+            List<String> compile = new ArrayList<>(List.of("gcc", "-c", "-o", objects.get(objects.size() - 1)));
+            compile.addAll(flags());
+            compile.add(C.resolve("stubs").resolve(name + ".c").toString());
+            run(folder, compile);
+        }
+        List<String> silicon = link(folder, "silicon", objects);
+        silicon.add(NATIVE.resolve("src/test/c/silicon.c").toString());
+        run(folder, silicon);
+        String said = run(folder, List.of(folder.resolve("silicon").toString()));
+        assertTrue(said.contains("rc 0, CR0 0xd, "), said);
+
+        List<String> emulated = link(folder, "emulated", objects);
+        emulated.addAll(
+                List.of("-DDRIVER=smmuv3_stub", C.resolve("stubs/main.c").toString()));
+        emulated.addAll(List.of(C.resolve("client/iommu_emu_client.c").toString(), "-pthread"));
+        run(folder, emulated);
+        goThroughIt(Kind.SMMUV3, List.of(folder.resolve("emulated").toString()));
+    }
+
+    private static List<String> link(Path folder, String program, List<String> objects) {
+        List<String> command =
+                new ArrayList<>(List.of("gcc", "-o", folder.resolve(program).toString()));
+        command.addAll(flags());
+        command.addAll(objects);
+        return command;
     }
 
     /** Leaks count as errors, too, as the process ends in order. */

@@ -135,10 +135,9 @@ class ServedProgramTest {
         }
     }
 
-    @Test
-    void aProgramThatIsNoDriverHasTheBoardUntilTheEmulatorGoesAway() throws Exception {
+    private Path compile(String name) throws Exception {
         assumeTrue(new ProcessBuilder("sh", "-c", "command -v cc").start().waitFor() == 0, "cc is not on the PATH");
-        Path plain = folder.resolve("plain");
+        Path program = folder.resolve(name);
         Process compiler = start(
                 "compiler",
                 "cc",
@@ -148,11 +147,30 @@ class ServedProgramTest {
                 "-Werror",
                 "-I../native/include",
                 "-o",
-                plain.toString(),
-                "../native/src/test/c/plain.c",
+                program.toString(),
+                "../native/src/test/c/" + name + ".c",
                 Library.made("libiommu_emu_client.a").toString(),
                 "-pthread");
         assertEquals(0, status(compiler), output("compiler"));
+        return program;
+    }
+
+    @Test
+    void aThreadOfAProgramOutlivesASession() throws Exception {
+        Process process = start("said", compile("sessions").toString(), socket.toString());
+        for (int i = 0; i < 3; i++) {
+            try (Program program = server.next()) {
+                serve(program);
+            }
+            server.done();
+        }
+        assertEquals(0, status(process), output("said"));
+        assertTrue(output("said").contains("session 2, IDR0 0x080ff69b"), output("said"));
+    }
+
+    @Test
+    void aProgramThatIsNoDriverHasTheBoardUntilTheEmulatorGoesAway() throws Exception {
+        Path plain = compile("plain");
         Process process = start("plain-output", plain.toString(), socket.toString());
         Program program = server.next();
         assertFalse(program.isDriver());

@@ -35,7 +35,7 @@ public final class SharedRam implements AutoCloseable {
 
     private static final class Posix {
         private static final int O_RDWR = 2;
-        /** As Linux numbers it; without it nothing here needs it. */
+        /** As Linux numbers it, which is where there is a {@code /proc}. */
         private static final int O_CLOEXEC = 0x80000;
 
         private static final int PROT_READ_WRITE = 3;
