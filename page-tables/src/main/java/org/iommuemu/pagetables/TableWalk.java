@@ -569,7 +569,7 @@ public final class TableWalk {
         return walk(input, access | FOR_TABLE);
     }
 
-    /** Translates an address of the stage above. What rarely happens is elsewhere, as only short methods are inlined. */
+    /** Translates an address of the stage above. What rarely happens is elsewhere, so that a hit needs few registers. */
     private long through(long ipa, int access, long epoch) {
         if (cache != null) {
             long cached = cache.lookUpFirst(ipa);
