@@ -2,8 +2,10 @@ package org.iommuemu.mmio;
 
 import java.lang.invoke.MethodHandles;
 import java.lang.invoke.VarHandle;
+import java.nio.Buffer;
 import java.nio.ByteBuffer;
 import java.nio.ByteOrder;
+import java.nio.MappedByteBuffer;
 import java.util.ArrayList;
 import java.util.Arrays;
 import java.util.Comparator;
@@ -48,6 +50,14 @@ public final class PhysicalMemory {
     private static final VarHandle LEAVES = MethodHandles.arrayElementVarHandle(Window[][].class);
     private static final VarHandle CHUNKS = MethodHandles.arrayElementVarHandle(Window[].class);
 
+    static {
+        // HotSpot's C2 inlines no method with a class in its signature that is not loaded yet, and the accesses behind
+        // a
+        // buffer's have one that nothing needs before. Whether it was there in time was a matter of luck, and reads of
+        // descriptors took twice as long where it was not. Reflection loads what signatures name.
+        Buffer.class.getDeclaredMethods();
+    }
+
     /**
      * A range of RAM.
      *
@@ -82,8 +92,11 @@ public final class PhysicalMemory {
         private final int size;
         private final long mask;
 
-        /** Little-endian; may hold more than the window. */
-        private final ByteBuffer bytes;
+        /**
+         * Little-endian; may hold more than the window. The JDK's direct buffers all are this, of one class that reads: the
+         * compiler need not ask for it, as it has to with a ByteBuffer.
+         */
+        private final MappedByteBuffer bytes;
 
         /** What an address in here is to be reduced by, as an {@code int}, to be an index into {@link #bytes}. */
         private final int origin;
@@ -95,7 +108,7 @@ public final class PhysicalMemory {
             this.start = start;
             this.size = size;
             mask = -size;
-            this.bytes = bytes;
+            this.bytes = (MappedByteBuffer) bytes;
             this.origin = (int) start - offset;
             this.whole = whole;
         }
