@@ -103,8 +103,11 @@ public final class TableWalk {
     private final long blocks;
     /** Address bits that must be 0. */
     private final long beyond;
+    /** Of a table's descriptor those bits that leave no choice, and what they must be: type, security, address. */
+    private final long tableMask;
+
+    private final long tableValue;
     // Descriptor bits that must be 1, or else a fault.
-    private final long tableSecurity;
     private final long leafSecurity;
     private final long accessFlag;
     // Descriptor bits that mean something; 0 where they do not.
@@ -156,7 +159,8 @@ public final class TableWalk {
         int tableBits = inputBits - startShift + 3;
         base = builder.base & ~lost & -1L << (builder.outputBits > 48 || ds ? Math.max(tableBits, 6) : tableBits);
         baseTooLarge = (base & beyond) != 0;
-        tableSecurity = builder.nonSecureOnly ? Descriptor.NS_TABLE : 0;
+        tableValue = 3 | (builder.nonSecureOnly ? Descriptor.NS_TABLE : 0);
+        tableMask = tableValue | beyond & low | beyond >>> highShift & high;
         leafSecurity = builder.nonSecureOnly ? Descriptor.NS : 0;
         accessFlagUpdate = builder.accessFlagUpdate;
         accessFlag = builder.accessFlagFaults && !accessFlagUpdate ? Descriptor.AF : 0;
@@ -641,19 +645,15 @@ public final class TableWalk {
                 }
             }
             long descriptor = stored(near == null ? memory.read64(address) : near.read64Plain(address));
-            int type = (int) descriptor & 3;
-            if (type == 3 && shift != pageShift) {
+            if (shift != pageShift && (descriptor & tableMask) == tableValue) {
                 table = address(descriptor);
-                if ((table & beyond) != 0) {
-                    return fault(WalkResult.Kind.ADDRESS_SIZE, shift, input);
-                }
-                if ((~descriptor & tableSecurity) != 0) {
-                    return fault(WalkResult.Kind.SECURITY, shift, input);
-                }
                 tables |= descriptor;
                 shift -= levelBits;
                 index = input >>> shift - 3 & levelMask;
-            } else if (type == 3 || type == 1 && (blocks >>> shift & 1) != 0) {
+                continue;
+            }
+            int type = (int) descriptor & 3;
+            if (type == 3 ? shift == pageShift : type == 1 && (blocks >>> shift & 1) != 0) {
                 VarHandle.acquireFence(); // Behind the reads, each of which had its address from the one before.
                 long usual = (long) USUAL_LEAF.getOpaque(this);
                 if (type == 3
@@ -666,6 +666,9 @@ public final class TableWalk {
                     }
                 }
                 return leaf(input, access, stage2Epoch, shift, descriptor, tables, entry, address);
+            } else if (type == 3) {
+                boolean tooLarge = (address(descriptor) & beyond) != 0;
+                return fault(tooLarge ? WalkResult.Kind.ADDRESS_SIZE : WalkResult.Kind.SECURITY, shift, input);
             } else {
                 return fault(WalkResult.Kind.TRANSLATION, shift, input);
             }
