@@ -5,8 +5,18 @@ package org.iommuemu.pagetables;
  * these is worked out once, here. Immutable; for any thread.
  */
 public class TlbView {
+    /** What all views of a TLB have in common. */
+    private record Place(Tlb tlb, long[] entries, int setMask) {}
+
     /** Nothing is ever found here. */
     private static final Tlb NOTHING = new Tlb(1, 1);
+
+    /**
+     * Of the TLB that a view was made of last. To its entries a look-up comes from a master over its port, the stream and
+     * the view, by loads each of which waits for the one before. Where it comes out at this TLB, a processor has guessed
+     * so, and loaded the entry meanwhile. Read and written without order: whoever sees a record sees all of it.
+     */
+    private static Place usual = new Place(NOTHING, NOTHING.allocated(), NOTHING.setMask());
 
     private final Tlb tlb;
     private final int space;
@@ -42,6 +52,9 @@ public class TlbView {
         global = Tlb.owner(space, asid, true) | Tlb.USED;
         spaceIndex = Tlb.spaceIndex(space);
         asidIndex = Tlb.asidIndex(space, asid);
+        if (tlb != usual.tlb && tlb != NOTHING) {
+            usual = new Place(tlb, entries, setMask);
+        }
     }
 
     /** A view of nothing, for what does not translate. Nothing is to be filled there. */
@@ -56,11 +69,20 @@ public class TlbView {
 
     /** As {@link Tlb#lookUp}. */
     public final long lookUp(long input) {
-        long found = lookUpFirst(input);
+        long found = lookUpGuessed(input);
         return found != Tlb.MISS ? found : lookUpRest(input);
     }
 
-    /** Where most hits are. */
+    private long lookUpGuessed(long input) {
+        Place guess = usual;
+        if (tlb != guess.tlb) {
+            return lookUpFirst(input);
+        }
+        return Tlb.lookUpPage(
+                guess.entries, generations, guess.setMask, salt, local, global, spaceIndex, asidIndex, input);
+    }
+
+    /** Where most hits are. For who does not come here by a chain of loads. */
     final long lookUpFirst(long input) {
         return Tlb.lookUpPage(entries, generations, setMask, salt, local, global, spaceIndex, asidIndex, input);
     }
