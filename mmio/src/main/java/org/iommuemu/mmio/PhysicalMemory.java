@@ -51,9 +51,8 @@ public final class PhysicalMemory {
     private static final VarHandle CHUNKS = MethodHandles.arrayElementVarHandle(Window[].class);
 
     static {
-        // HotSpot's C2 inlines no method with a class in its signature that is not loaded yet, and the accesses behind
-        // a
-        // buffer's have one that nothing needs before. Whether it was there in time was a matter of luck, and reads of
+        // HotSpot's C2 inlines no method with a class in its signature that is not loaded yet. The accesses behind a
+        // buffer's have one that nothing needs before: whether it was there in time was a matter of luck, and reads of
         // descriptors took twice as long where it was not. Reflection loads what signatures name.
         Buffer.class.getDeclaredMethods();
     }

@@ -14,7 +14,8 @@ public class TlbView {
     /**
      * Of the TLB that a view was made of last. To its entries a look-up comes from a master over its port, the stream and
      * the view, by loads each of which waits for the one before. Where it comes out at this TLB, a processor has guessed
-     * so, and loaded the entry meanwhile. Read and written without order: whoever sees a record sees all of it.
+     * so, and loaded the entry meanwhile. Read and written without order: whoever sees a record sees all of it. It keeps
+     * one TLB in memory until another one is used.
      */
     private static Place usual = new Place(NOTHING, NOTHING.allocated(), NOTHING.setMask());
 
