@@ -71,6 +71,7 @@ class InterruptTest {
         board.command(0xff, 0);
         assertEquals(List.of(), handled());
         board.write(GERRORN, 1);
+        board.settle(); // The command is still there, and an error once more.
         board.handshake(IRQ_CTRL, 0x5);
         assertEquals(List.of(), handled(), "what happened before does not come later");
     }
