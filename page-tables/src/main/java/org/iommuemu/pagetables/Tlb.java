@@ -256,6 +256,33 @@ public final class Tlb {
         }
     }
 
+    /**
+     * Whether a translation of another size is cached for a part of what this one covers: both would answer there, until
+     * software invalidates (IHI 0070, 3.17). Looks at all that is cached.
+     *
+     * @param space the VMID or context
+     * @param asid the ASID
+     * @param value bits of {@link WalkResult}, a success
+     */
+    public boolean conflicts(int space, int asid, long input, long value) {
+        long[] table = entries;
+        int log2Size = Translation.log2Size(value);
+        for (int slot = 0; table != null && slot < table.length; slot += 1 << LOG2_ENTRY) {
+            long stamp = (long) LONGS.getAcquire(table, slot);
+            long key = (long) LONGS.getOpaque(table, slot + 1);
+            long owner = (long) LONGS.getOpaque(table, slot + 2);
+            int cached = (int) key & 0x3f;
+            if (key != 0
+                    && cached != log2Size
+                    && (key ^ input) >>> Math.max(cached, log2Size) == 0
+                    && isCurrent(stamp, owner, space, asid)
+                    && isWhole(stamp, table, slot)) {
+                return true;
+            }
+        }
+        return false;
+    }
+
     /** Invalidates everything. */
     public void invalidateAll() {
         epoch.incrementAndGet();

@@ -93,6 +93,11 @@ public class TlbView {
         return tlb.search(entries, space, asid, input);
     }
 
+    /** As {@link Tlb#conflicts}. */
+    public final boolean conflicts(long input, long value) {
+        return tlb.conflicts(space, asid, input, value);
+    }
+
     /** As {@link Tlb#fill}. */
     public final void fill(long input, long value, long before) {
         tlb.fill(space, asid, input, value, before);

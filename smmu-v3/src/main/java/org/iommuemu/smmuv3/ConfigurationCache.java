@@ -127,6 +127,24 @@ final class ConfigurationCache {
                 : new Entry(streamId, substreamId, of(streamId), generation, configuration);
     }
 
+    /** Whether a cached STE should be identical with that of a stream, and is not (5.2, STE.CONT). Looks at all of them. */
+    boolean conflicts(int streamId, StreamTableEntry ste) {
+        for (Entry entry : entries) {
+            StreamTableEntry cached = entry == null || !entry.isCurrent() ? null : ste(entry.configuration);
+            if (cached != null && ste.conflicts(streamId, cached, entry.streamId)) {
+                return true;
+            }
+        }
+        return false;
+    }
+
+    /** Of streams that abort it is not known. */
+    static StreamTableEntry ste(Configuration configuration) {
+        return configuration instanceof Configuration.Context context
+                ? context.ste()
+                : configuration instanceof Configuration.Bypass bypass ? bypass.ste() : null;
+    }
+
     /** Caches an entry; what it displaces takes the other way. */
     void fill(Entry entry) {
         int index = index(entry.streamId, entry.substreamId);

@@ -12,10 +12,10 @@ record Event(Type type, long word0, long word1, long word2, long word3) {
     static final int BYTES = 32;
 
     /**
-     * Events that this model records (7.3). The others report what an implementation may find out, and this one does not:
-     * F_UUT, F_TLB_CONFLICT, F_CFG_CONFLICT, E_PAGE_REQUEST.
+     * Events that this model records (7.3): all but E_PAGE_REQUEST, a hint from devices, of which there are none that give it.
      */
     enum Type {
+        F_UUT(0x01),
         C_BAD_STREAMID(0x02),
         F_STE_FETCH(0x03),
         C_BAD_STE(0x04),
@@ -30,6 +30,8 @@ record Event(Type type, long word0, long word1, long word2, long word3) {
         F_ADDR_SIZE(0x11),
         F_ACCESS(0x12),
         F_PERMISSION(0x13),
+        F_TLB_CONFLICT(0x20),
+        F_CFG_CONFLICT(0x21),
         F_VMS_FETCH(0x25);
 
         final int number;
@@ -46,7 +48,13 @@ record Event(Type type, long word0, long word1, long word2, long word3) {
         /** Whether InputAddr[11:0] makes no difference when events are merged (7.3.8 to 7.3.17). */
         private boolean ignoresOffset() {
             return switch (this) {
-                case F_TRANSL_FORBIDDEN, F_WALK_EABT, F_TRANSLATION, F_ADDR_SIZE, F_ACCESS, F_PERMISSION -> true;
+                case F_TRANSL_FORBIDDEN,
+                        F_WALK_EABT,
+                        F_TRANSLATION,
+                        F_ADDR_SIZE,
+                        F_ACCESS,
+                        F_PERMISSION,
+                        F_TLB_CONFLICT -> true;
                 default -> false;
             };
         }
@@ -126,7 +134,7 @@ record Event(Type type, long word0, long word1, long word2, long word3) {
                 && word3 == other.word3;
     }
 
-    /** A configuration error (7.3.3, 7.3.5, 7.3.9, 7.3.11). */
+    /** A configuration error (7.3.3, 7.3.5, 7.3.9, 7.3.11, 7.3.18). */
     static Event configuration(Type type, Transaction transaction) {
         // C_BAD_SUBSTREAMID always has a SubstreamID, and so no SSV.
         long ssv = transaction.hasSubstream() && type != Type.C_BAD_SUBSTREAMID ? SSV : 0;
@@ -187,14 +195,36 @@ record Event(Type type, long word0, long word1, long word2, long word3) {
 
     /** A translation-related fault (7.3.12 to 7.3.16). */
     static Event translation(Type type, Transaction transaction, boolean stage2, FaultClass faultClass, long lastWord) {
-        int access = transaction.access();
-        long word1 = (long) faultClass.ordinal() << CLASS
-                | (stage2 ? S2 : 0)
-                | ((access & Access.WRITE) == 0 ? RNW : 0)
-                | ((access & Access.INSTRUCTION) != 0 ? IND : 0)
-                | ((access & Access.PRIVILEGED) != 0 ? PNU : 0);
+        long word1 = (long) faultClass.ordinal() << CLASS | (stage2 ? S2 : 0) | attributes(transaction.access());
         long ssv = transaction.hasSubstream() ? SSV : 0;
         return new Event(type, word0(type, transaction) | ssv, word1, transaction.address(), lastWord);
+    }
+
+    /** F_UUT, with the access as it arrived (7.3.2). Reason is 0. */
+    static Event unsupported(Transaction transaction) {
+        Type type = Type.F_UUT;
+        long ssv = transaction.hasSubstream() ? SSV : 0;
+        long word1 = attributes(transaction.access());
+        return new Event(type, word0(type, transaction) | ssv, word1, transaction.address(), 0);
+    }
+
+    /**
+     * F_TLB_CONFLICT (7.3.17). Reason is 0.
+     *
+     * @param stage2 whether there is stage 2 only, and the input address is the IPA
+     */
+    static Event tlbConflict(Transaction transaction, boolean stage2) {
+        Type type = Type.F_TLB_CONFLICT;
+        long ssv = transaction.hasSubstream() ? SSV : 0;
+        long word1 = (stage2 ? S2 : 0) | attributes(transaction.access());
+        long address = transaction.address();
+        return new Event(type, word0(type, transaction) | ssv, word1, address, stage2 ? address & IPA : 0);
+    }
+
+    private static long attributes(int access) {
+        return ((access & Access.WRITE) == 0 ? RNW : 0)
+                | ((access & Access.INSTRUCTION) != 0 ? IND : 0)
+                | ((access & Access.PRIVILEGED) != 0 ? PNU : 0);
     }
 
     private static long word0(Type type, Transaction transaction) {

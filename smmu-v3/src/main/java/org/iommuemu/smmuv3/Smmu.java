@@ -356,6 +356,16 @@ public final class Smmu implements Translator, AutoCloseable {
         stalls.await(stalled);
     }
 
+    /**
+     * A transaction of a type that the unit does not support arrives, by StreamID and SubstreamID as in {@link #translate}: it
+     * is F_UUT, and aborted (7.3.2, 16.7.1). Ports make none; this is for models of a bus that has some.
+     *
+     * @param access bits of {@link org.iommuemu.mmio.Access}
+     */
+    public void unsupported(int streamId, int substreamId, long address, int access) {
+        procedure.unsupported(new Transaction(streamId, substreamId, address, access));
+    }
+
     /** A counter group counts what happens here from now on. To be called before the masters start. */
     public void monitor(PerformanceMonitors group) {
         monitored.by(group);

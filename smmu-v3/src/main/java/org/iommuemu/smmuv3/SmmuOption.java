@@ -39,5 +39,17 @@ public enum SmmuOption {
      * With stage 2, STE.S1ContextPtr and L1CD.L2Ptr beyond the IPA size are stage 2 Translation faults; otherwise
      * C_BAD_STE and C_BAD_SUBSTREAMID (3.4.3).
      */
-    STAGE_2_CHECKS_CONTEXT_POINTERS
+    STAGE_2_CHECKS_CONTEXT_POINTERS,
+    /**
+     * A walk that finds a block or page of another size than what is cached for a part of it is F_TLB_CONFLICT, until
+     * software invalidates: it has changed a table without break-before-make. Otherwise both are used (3.17, 7.3.17). Every
+     * miss costs a search of the TLB.
+     */
+    DETECTS_TLB_CONFLICTS,
+    /**
+     * An STE that differs from a cached one, where STE.CONT of either says that all of a range are identical, is
+     * F_CFG_CONFLICT, until software invalidates; otherwise STE.CONT means nothing (5.2, 7.3.18). Every fetch costs a search
+     * of the configuration cache.
+     */
+    DETECTS_CONFIGURATION_CONFLICTS
 }

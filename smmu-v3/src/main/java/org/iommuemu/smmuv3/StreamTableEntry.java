@@ -1,5 +1,6 @@
 package org.iommuemu.smmuv3;
 
+import java.util.Arrays;
 import java.util.function.IntConsumer;
 import org.iommuemu.mmio.PhysicalMemory;
 import org.iommuemu.pagetables.Granule;
@@ -10,7 +11,7 @@ import org.iommuemu.pagetables.Tlb;
  * A Stream Table Entry: 64 bytes, and what its bits mean (IHI 0070, 5.2). Which of them are ILLEGAL is in
  * {@link SteIllegal}. Not read, because nothing of a model depends on them: attributes of the SMMU's own accesses (S1CIR,
  * S1COR, S1CSH, S2IR0, S2OR0), PARTID, PMG, NSCFG of a Non-secure stream, DRE and DCP (ports issue no destructive reads
- * and no directed prefetches), and CONT, a hint that the cache does not take.
+ * and no directed prefetches).
  *
  * @param words little-endian
  */
@@ -28,6 +29,20 @@ record StreamTableEntry(long[] words) {
 
     boolean valid() {
         return bit(0);
+    }
+
+    /**
+     * Whether CONT of either, log2 of the number of STEs around an STE that are identical, covers the other, which it is not
+     * identical with.
+     */
+    boolean conflicts(int streamId, StreamTableEntry other, int otherStreamId) {
+        return streamId != otherStreamId
+                && (streamId ^ otherStreamId) >>> Math.max(cont(), other.cont()) == 0
+                && !Arrays.equals(words, other.words);
+    }
+
+    private int cont() {
+        return bits(80, 77);
     }
 
     /** Config == 0b0xx; 0b001 to 0b011 are Reserved and behave as 0b000. */

@@ -16,6 +16,8 @@ final class TranslationProcedure {
     private final EventQueue events;
     private final Stalls stalls;
     private final Monitored monitored;
+    private final boolean detectsTlbConflicts;
+    private final boolean detectsConfigurationConflicts;
 
     TranslationProcedure(
             SmmuFeatures features,
@@ -32,6 +34,8 @@ final class TranslationProcedure {
         this.events = events;
         this.stalls = stalls;
         this.monitored = monitored;
+        detectsTlbConflicts = features.chooses(SmmuOption.DETECTS_TLB_CONFLICTS);
+        detectsConfigurationConflicts = features.chooses(SmmuOption.DETECTS_CONFIGURATION_CONFLICTS);
     }
 
     // Accesses
@@ -63,6 +67,11 @@ final class TranslationProcedure {
         return untranslated(entry.configuration(), new Transaction(streamId, substreamId, address, access));
     }
 
+    /** See {@link Smmu#unsupported}. */
+    void unsupported(Transaction transaction) {
+        events.record(Event.unsupported(transaction), false);
+    }
+
     /** Fetches the configuration of a stream, if it is not cached; a fault leaves no event (4.2.1). */
     void prefetchConfiguration(int streamId, int substreamId) {
         configured(new Transaction(streamId, substreamId, 0, 0));
@@ -77,6 +86,10 @@ final class TranslationProcedure {
         }
         monitored.count(MonitorEvent.CONFIGURATION_CACHE_MISS, transaction.streamId());
         Configuration configuration = streamTable.configure(transaction);
+        StreamTableEntry ste = detectsConfigurationConflicts ? ConfigurationCache.ste(configuration) : null;
+        if (ste != null && configurations.conflicts(transaction.streamId(), ste)) {
+            configuration = Fault.terminated(Event.configuration(Event.Type.F_CFG_CONFLICT, transaction), ste.mev());
+        }
         ConfigurationCache.Entry entry =
                 configurations.entry(transaction.streamId(), transaction.substreamId(), generation, configuration);
         if (!(configuration instanceof Fault)) {
@@ -132,6 +145,10 @@ final class TranslationProcedure {
         long result = table.walk(input, transaction.access(), cacheable ? stage2Epoch : Tlb.NO_EPOCH);
         if (WalkResult.isFault(result)) {
             return answer(fault(context, transaction, result), transaction.as(arrived));
+        }
+        if (detectsTlbConflicts && entry.conflicts(input, result)) {
+            Event event = Event.tlbConflict(transaction, !context.stage1());
+            return answer(context.faults().other(event), transaction.as(arrived));
         }
         if (cacheable) {
             entry.fill(input, result, epoch);

@@ -7,6 +7,7 @@ import static org.junit.jupiter.api.Assertions.assertEquals;
 
 import java.util.List;
 import org.iommuemu.mmio.Access;
+import org.iommuemu.mmio.DmaPort.Response;
 import org.iommuemu.mmio.Translator;
 import org.iommuemu.pagetables.TableWriter;
 import org.junit.jupiter.api.Nested;
@@ -14,6 +15,7 @@ import org.junit.jupiter.api.Test;
 import org.junit.jupiter.params.ParameterizedTest;
 import org.junit.jupiter.params.provider.CsvSource;
 import org.junit.jupiter.params.provider.EnumSource;
+import org.junit.jupiter.params.provider.ValueSource;
 
 /** Event records (IHI 0070, 7.3): their bits, and which of them share a record. */
 class EventTest {
@@ -30,7 +32,7 @@ class EventTest {
     }
 
     @ParameterizedTest
-    @CsvSource({"C_BAD_STREAMID, 2", "C_BAD_STE, 4", "C_BAD_CD, 10"})
+    @CsvSource({"C_BAD_STREAMID, 2", "C_BAD_STE, 4", "C_BAD_CD, 10", "F_CFG_CONFLICT, 0x21"})
     void configurationErrorsHaveStreamAndSubstream(Event.Type type, int number) {
         assertArrayEquals(new long[] {number | SID, 0, 0, 0}, words(Event.configuration(type, PLAIN)));
         assertArrayEquals(
@@ -92,6 +94,96 @@ class EventTest {
                 words(stage2),
                 "a write, privileged, as told");
         assertEquals(stage1.word1() | 1L << 31 | 0xabcd, stage1.stalled(0xabcd).word1(), "Stall and STAG");
+    }
+
+    @Test
+    void anUnsupportedTransactionIsRecordedAsItArrived() {
+        try (TestBoard board = new TestBoard().enabled()) {
+            board.smmu.unsupported(DEVICE, Translator.NO_SUBSTREAM, IOVA, Access.PRIVILEGED);
+            assertArrayEquals(new long[] {1 | (long) DEVICE << 32, 1L << 35 | 1L << 33, IOVA, 0}, board.event());
+        }
+        assertArrayEquals(
+                new long[] {1 | 1 << 11 | 0x12345000L | SID, 1L << 33 | 1L << 34, 0xff00_1234_5678L, 0},
+                words(Event.unsupported(SUBSTREAM)));
+    }
+
+    @Test
+    void aTlbConflictHasAccessAndIpa() {
+        assertArrayEquals(
+                new long[] {0x20 | SID, 1L << 35, 0xff00_1234_5678L, 0}, words(Event.tlbConflict(PLAIN, false)));
+        assertArrayEquals(
+                new long[] {
+                    0x20 | 1 << 11 | 0x12345000L | SID,
+                    1L << 39 | 1L << 33 | 1L << 34,
+                    0xff00_1234_5678L,
+                    0xff00_1234_5000L
+                },
+                words(Event.tlbConflict(SUBSTREAM, true)));
+    }
+
+    // Conflicts
+
+    private static TestBoard board(boolean detects) {
+        SmmuFeatures.Builder features = SmmuFeatures.builder();
+        return new TestBoard((detects
+                                ? features.with(
+                                        SmmuOption.DETECTS_TLB_CONFLICTS, SmmuOption.DETECTS_CONFIGURATION_CONFLICTS)
+                                : features)
+                        .build())
+                .enabled();
+    }
+
+    /** A table changed without break-before-make (3.17). */
+    @ParameterizedTest
+    @ValueSource(booleans = {false, true})
+    void aBlockOverACachedPageIsAConflictWhereDetected(boolean detects) {
+        long page = 0x4060_0000L;
+        try (TestBoard board = board(detects)) {
+            TableWriter table = board.stage1Table();
+            table.map(page, board.allocate(2 << 20), 4096, STAGE1_RW);
+            board.stream(DEVICE, TestBoard.stage1(0, board.newCd(5, table.root())));
+            assertEquals(Response.OK, board.dmaRead(DEVICE, page));
+            long[] entries = new long[4];
+            long next = table.root();
+            for (int level = 0; level < 4; level++) {
+                entries[level] = next + 8 * (page >>> 39 - 9 * level & 0x1ff);
+                next = board.bus.read64(entries[level]) & 0x0000_ffff_ffff_f000L;
+            }
+            board.bus.write64(entries[2], board.bus.read64(entries[3]) & ~2L);
+            assertEquals(detects ? Response.ABORT : Response.OK, board.dmaWrite(DEVICE, page + 0x1234));
+            if (detects) {
+                assertArrayEquals(new long[] {0x20 | (long) DEVICE << 32, 0, page + 0x1234, 0}, board.event());
+            }
+            assertEquals(Response.OK, board.dmaRead(DEVICE, page), "what is cached answers");
+            board.command(0x12 | 5L << 48, page); // CMD_TLBI_NH_VA
+            board.sync();
+            assertEquals(Response.OK, board.dmaWrite(DEVICE, page + 0x1234));
+            assertEquals(List.of(), board.events());
+        }
+    }
+
+    @ParameterizedTest
+    @ValueSource(booleans = {false, true})
+    void aNeighbourThatDiffersIsAConflictWhereDetected(boolean detects) {
+        try (TestBoard board = board(detects)) {
+            TableWriter table = board.stage1Table();
+            table.map(IOVA, board.allocate(4096), 4096, STAGE1_RW);
+            long[] first = TestBoard.stage1(0, board.newCd(5, table.root()));
+            first[1] |= 1L << 77 - 64; // CONT: two STEs are identical
+            long[] other = TestBoard.stage1(0, board.newCd(6, table.root()));
+            board.stream(DEVICE, first);
+            board.stream(DEVICE + 1, other);
+            board.stream(DEVICE + 2, other);
+            assertEquals(Response.OK, board.dmaRead(DEVICE, IOVA));
+            assertEquals(Response.OK, board.dmaRead(DEVICE + 2, IOVA), "not one of the two");
+            assertEquals(detects ? Response.ABORT : Response.OK, board.dmaRead(DEVICE + 1, IOVA));
+            if (detects) {
+                assertArrayEquals(new long[] {0x21 | (DEVICE + 1L) << 32, 0, 0, 0}, board.event());
+            }
+            board.stream(DEVICE + 1, first);
+            assertEquals(Response.OK, board.dmaRead(DEVICE + 1, IOVA));
+            assertEquals(List.of(), board.events());
+        }
     }
 
     // Merging
