@@ -136,9 +136,7 @@ record Event(Type type, long word0, long word1, long word2, long word3) {
 
     /** A configuration error (7.3.3, 7.3.5, 7.3.9, 7.3.11, 7.3.18). */
     static Event configuration(Type type, Transaction transaction) {
-        // C_BAD_SUBSTREAMID always has a SubstreamID, and so no SSV.
-        long ssv = transaction.hasSubstream() && type != Type.C_BAD_SUBSTREAMID ? SSV : 0;
-        return new Event(type, word0(type, transaction) | ssv, 0, 0, 0);
+        return new Event(type, word0(type, transaction), 0, 0, 0);
     }
 
     /** F_STREAM_DISABLED, which has a StreamID only (7.3.7). */
@@ -149,8 +147,7 @@ record Event(Type type, long word0, long word1, long word2, long word3) {
 
     /** F_STE_FETCH, F_CD_FETCH or F_VMS_FETCH: nothing answers at a structure's address (7.3.4, 7.3.10, 7.3.20). */
     static Event fetch(Type type, Transaction transaction, long fetchAddress) {
-        long ssv = transaction.hasSubstream() ? SSV : 0;
-        return new Event(type, word0(type, transaction) | ssv, 0, 0, fetchAddress & FETCH_ADDR);
+        return new Event(type, word0(type, transaction), 0, 0, fetchAddress & FETCH_ADDR);
     }
 
     /**
@@ -160,22 +157,20 @@ record Event(Type type, long word0, long word1, long word2, long word3) {
      */
     static Event badAtsTranslationRequest(
             Transaction transaction, boolean write, boolean execute, boolean privileged, int span) {
-        long ssv = transaction.hasSubstream() ? SSV : 0;
         long word1 = 1L << 95 - 64
                 | (write ? 1L << 94 - 64 : 0)
                 | (execute ? 1L << 93 - 64 : 0)
                 | (privileged ? 1L << 92 - 64 : 0)
                 | span;
         Type type = Type.F_BAD_ATS_TREQ;
-        return new Event(type, word0(type, transaction) | ssv, word1, transaction.address() & -1L << 12, 0);
+        return new Event(type, word0(type, transaction), word1, transaction.address() & -1L << 12, 0);
     }
 
     /** F_TRANSL_FORBIDDEN: an ATS Translated transaction that must not bypass the SMMU (7.3.8). */
     static Event translatedForbidden(Transaction transaction) {
         Type type = Type.F_TRANSL_FORBIDDEN;
-        long ssv = transaction.hasSubstream() ? SSV : 0;
         long word1 = (transaction.access() & Access.WRITE) == 0 ? RNW : 0;
-        return new Event(type, word0(type, transaction) | ssv, word1, transaction.address(), 0);
+        return new Event(type, word0(type, transaction), word1, transaction.address(), 0);
     }
 
     /** A fault of a walk (7.3.12 to 7.3.16). */
@@ -196,16 +191,14 @@ record Event(Type type, long word0, long word1, long word2, long word3) {
     /** A translation-related fault (7.3.12 to 7.3.16). */
     static Event translation(Type type, Transaction transaction, boolean stage2, FaultClass faultClass, long lastWord) {
         long word1 = (long) faultClass.ordinal() << CLASS | (stage2 ? S2 : 0) | attributes(transaction.access());
-        long ssv = transaction.hasSubstream() ? SSV : 0;
-        return new Event(type, word0(type, transaction) | ssv, word1, transaction.address(), lastWord);
+        return new Event(type, word0(type, transaction), word1, transaction.address(), lastWord);
     }
 
     /** F_UUT, with the access as it arrived (7.3.2). Reason is 0. */
     static Event unsupported(Transaction transaction) {
         Type type = Type.F_UUT;
-        long ssv = transaction.hasSubstream() ? SSV : 0;
         long word1 = attributes(transaction.access());
-        return new Event(type, word0(type, transaction) | ssv, word1, transaction.address(), 0);
+        return new Event(type, word0(type, transaction), word1, transaction.address(), 0);
     }
 
     /**
@@ -215,10 +208,9 @@ record Event(Type type, long word0, long word1, long word2, long word3) {
      */
     static Event tlbConflict(Transaction transaction, boolean stage2) {
         Type type = Type.F_TLB_CONFLICT;
-        long ssv = transaction.hasSubstream() ? SSV : 0;
         long word1 = (stage2 ? S2 : 0) | attributes(transaction.access());
         long address = transaction.address();
-        return new Event(type, word0(type, transaction) | ssv, word1, address, stage2 ? address & IPA : 0);
+        return new Event(type, word0(type, transaction), word1, address, stage2 ? address & IPA : 0);
     }
 
     private static long attributes(int access) {
@@ -228,7 +220,11 @@ record Event(Type type, long word0, long word1, long word2, long word3) {
     }
 
     private static long word0(Type type, Transaction transaction) {
-        long substream = transaction.hasSubstream() ? (long) transaction.substreamId() << SUBSTREAM_ID : 0;
-        return type.number | substream | (long) transaction.streamId() << STREAM_ID;
+        long word0 = type.number | (long) transaction.streamId() << STREAM_ID;
+        if (!transaction.hasSubstream()) {
+            return word0;
+        }
+        // C_BAD_SUBSTREAMID always has a SubstreamID, and so no SSV.
+        return word0 | (long) transaction.substreamId() << SUBSTREAM_ID | (type == Type.C_BAD_SUBSTREAMID ? 0 : SSV);
     }
 }

@@ -43,10 +43,6 @@ final class TranslationProcedure {
     /** See {@link Translator#translate}. Takes a lock only to record an event. */
     long translate(int streamId, int substreamId, long address, int access) {
         monitored.count(MonitorEvent.TRANSACTION, streamId);
-        return lookUpAndWalk(streamId, substreamId, address, access);
-    }
-
-    private long lookUpAndWalk(int streamId, int substreamId, long address, int access) {
         ConfigurationCache.Entry entry = configurations.lookUp(streamId, substreamId);
         if (entry != null) {
             long cached = entry.lookUp(address, access);
