@@ -201,9 +201,7 @@ public final class DmaPort {
             catchUp();
         }
         if (!caches) {
-            int access = accessBits(write);
-            long cached = stream == null ? NONE : stream.lookUp(address, access);
-            return cached != NONE ? cached : ask(address, access);
+            return miss(address, write);
         }
         int entry = set(address) << strideShift;
         long right = write ? WRITE : READ;
