@@ -68,7 +68,7 @@ final class AttachCommand implements Callable<Integer> {
             out.println(ok ? "ATTACHED: %d of %d steps ok".formatted(steps.size(), steps.size()) : "FAILED");
             return ok ? 0 : 1;
         } catch (DeviceTreeException | BoardException | NativeDriverException e) {
-            return badInput(e.getMessage());
+            return Main.badInput(spec, e.getMessage());
         }
     }
 
@@ -92,10 +92,5 @@ final class AttachCommand implements Callable<Integer> {
         try (InputStream in = AttachCommand.class.getResourceAsStream("/" + resource)) {
             return DeviceTree.parse(resource, in.readAllBytes());
         }
-    }
-
-    private int badInput(String message) {
-        spec.commandLine().getErr().println("iommu-emu: " + message);
-        return Main.BAD_INPUT;
     }
 }

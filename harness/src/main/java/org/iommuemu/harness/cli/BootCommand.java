@@ -154,12 +154,13 @@ final class BootCommand implements Callable<Integer> {
         for (String driver : without) {
             if (!Set.of(Smmuv3Driver.NAME, IpmmuDriver.NAME, GrantDmaDriver.NAME)
                     .contains(driver)) {
-                return badInput(
+                return Main.badInput(
+                        spec,
                         "--without-driver " + driver + ": there is no such driver, only smmuv3, ipmmu and grant-dma");
             }
         }
         if (dispatch != null && !dispatch.equals("uniform") && !dispatch.equals("mixed")) {
-            return badInput("--dispatch " + dispatch + ": it is uniform or mixed");
+            return Main.badInput(spec, "--dispatch " + dispatch + ": it is uniform or mixed");
         }
         try {
             boolean linuxIpmmu = false;
@@ -200,7 +201,7 @@ final class BootCommand implements Callable<Integer> {
             }
             return report.panic() == null ? 0 : 1;
         } catch (DeviceTreeException | PciException | BoardException | NativeDriverException e) {
-            return badInput(e.getMessage());
+            return Main.badInput(spec, e.getMessage());
         } catch (JsonProcessingException e) {
             throw new IllegalStateException(e); // Strings and numbers.
         }
@@ -217,10 +218,5 @@ final class BootCommand implements Callable<Integer> {
         }
         parts.addAll(words);
         return String.join(" ", parts);
-    }
-
-    private int badInput(String message) {
-        spec.commandLine().getErr().println("iommu-emu: " + message);
-        return Main.BAD_INPUT;
     }
 }

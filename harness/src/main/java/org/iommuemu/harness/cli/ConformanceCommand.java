@@ -64,13 +64,13 @@ final class ConformanceCommand implements Callable<Integer> {
             }
             return report.failed() + report.skipped() == 0 ? 0 : 1;
         } catch (ConformanceException e) {
-            return badInput(e.getMessage());
+            return Main.badInput(spec, e.getMessage());
         } catch (NoSuchFileException e) {
-            return badInput(e.getFile() + ": there is no such file");
+            return Main.badInput(spec, e.getFile() + ": there is no such file");
         } catch (AccessDeniedException e) {
-            return badInput(e.getFile() + ": it may not be read");
+            return Main.badInput(spec, e.getFile() + ": it may not be read");
         } catch (IOException e) {
-            return badInput("cannot be read: " + e.getMessage());
+            return Main.badInput(spec, "cannot be read: " + e.getMessage());
         }
     }
 
@@ -104,10 +104,5 @@ final class ConformanceCommand implements Callable<Integer> {
                                 report.passed(),
                                 cases,
                                 qemu ? "end as on QEMU" : "pass")));
-    }
-
-    private int badInput(String message) {
-        spec.commandLine().getErr().println("iommu-emu: " + message);
-        return Main.BAD_INPUT;
     }
 }

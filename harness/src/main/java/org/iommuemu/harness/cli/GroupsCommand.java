@@ -173,9 +173,9 @@ final class GroupsCommand implements Callable<Integer> {
             }
             return report.right() ? 0 : 1;
         } catch (PciException | DeviceTreeException | BoardException e) {
-            return badInput(e.getMessage());
+            return Main.badInput(spec, e.getMessage());
         } catch (IOException e) {
-            return badInput("cannot write: " + e.getMessage());
+            return Main.badInput(spec, "cannot write: " + e.getMessage());
         }
     }
 
@@ -309,10 +309,5 @@ final class GroupsCommand implements Callable<Integer> {
                                         : kernel.same()
                                                 ? "; the machine's kernel had the same"
                                                 : "; the machine's kernel had others")));
-    }
-
-    private int badInput(String message) {
-        spec.commandLine().getErr().println("iommu-emu: " + message);
-        return Main.BAD_INPUT;
     }
 }

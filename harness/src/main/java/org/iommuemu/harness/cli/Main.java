@@ -3,6 +3,7 @@ package org.iommuemu.harness.cli;
 import java.io.PrintWriter;
 import picocli.CommandLine;
 import picocli.CommandLine.Command;
+import picocli.CommandLine.Model.CommandSpec;
 
 /** {@code iommu-emu}. */
 @Command(
@@ -35,6 +36,12 @@ public final class Main {
     /** Runs a command and ends the JVM with its status. */
     public static void main(String[] args) {
         System.exit(commandLine().execute(args));
+    }
+
+    /** Says in one line what is wrong with a command's input, and gives the status to end with. */
+    static int badInput(CommandSpec command, String message) {
+        command.commandLine().getErr().println("iommu-emu: " + message);
+        return BAD_INPUT;
     }
 
     static CommandLine commandLine() {

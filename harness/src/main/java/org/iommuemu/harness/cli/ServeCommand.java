@@ -62,9 +62,9 @@ final class ServeCommand implements Callable<Integer> {
         try {
             return drivers.serve(spec.commandLine().getOut());
         } catch (DeviceTreeException | BoardException | NativeDriverException e) {
-            return badInput(e.getMessage());
+            return Main.badInput(spec, e.getMessage());
         } catch (IOException e) {
-            return badInput(e.getMessage());
+            return Main.badInput(spec, e.getMessage());
         }
     }
 
@@ -73,7 +73,7 @@ final class ServeCommand implements Callable<Integer> {
             Serving.serve(options.launch(LaunchBuilder.withSmmu()));
             return 0;
         } catch (MachineException e) {
-            return badInput(e.getMessage());
+            return Main.badInput(spec, e.getMessage());
         }
     }
 
@@ -85,10 +85,5 @@ final class ServeCommand implements Callable<Integer> {
                 .map(names -> names[0])
                 .findFirst()
                 .orElse(null);
-    }
-
-    private int badInput(String message) {
-        spec.commandLine().getErr().println("iommu-emu: " + message);
-        return Main.BAD_INPUT;
     }
 }
