@@ -26,6 +26,11 @@ public final class Tools {
 
     /** Runs a command in at most a minute and returns what it says; the folder is for its output. */
     public static String run(Path folder, String... command) throws IOException, InterruptedException {
+        return run(0, folder, command);
+    }
+
+    /** The same of a command that ends with a status. */
+    public static String run(int status, Path folder, String... command) throws IOException, InterruptedException {
         Path output = folder.resolve("output");
         Process process = new ProcessBuilder(command)
                 .redirectErrorStream(true)
@@ -33,7 +38,7 @@ public final class Tools {
                 .start();
         assertTrue(process.waitFor(60, TimeUnit.SECONDS), "it hangs");
         String said = Files.readString(output);
-        assertEquals(0, process.exitValue(), said);
+        assertEquals(status, process.exitValue(), said);
         return said;
     }
 }

@@ -234,6 +234,23 @@ final class Rig implements AutoCloseable {
         assertEquals(0, board.memory().read32(physical));
     }
 
+    /** Two devices in two domains, one address: each reaches its own domain's memory, and an unmap concerns one. */
+    void assertDomainsAreApart(Kind kind) {
+        Device one = device(kind.first);
+        Device two = device(kind.second);
+        Domain a = domain(1);
+        Domain b = domain(2);
+        attach(a, one);
+        attach(b, two);
+        map(a, INPUT, ram(0), PAGE);
+        map(b, INPUT, ram(PAGE), PAGE);
+        assertReaches(one, INPUT, ram(0));
+        assertReaches(two, INPUT, ram(PAGE));
+        unmap(a, INPUT, PAGE);
+        assertEquals(DmaPort.Response.ABORT, write(one, INPUT));
+        assertReaches(two, INPUT, ram(PAGE));
+    }
+
     List<String> up() {
         List<String> up = new ArrayList<>();
         board.tree().nodes().stream().filter(iommus::isRegistered).forEach(node -> up.add(node.path()));

@@ -3,11 +3,10 @@ package org.iommuemu.harness.qtest;
 import static org.junit.jupiter.api.Assertions.assertEquals;
 import static org.junit.jupiter.api.Assertions.assertTrue;
 
-import java.nio.file.Files;
 import java.nio.file.Path;
 import java.util.ArrayList;
 import java.util.List;
-import java.util.concurrent.TimeUnit;
+import org.iommuemu.harness.Tools;
 import org.junit.jupiter.api.Test;
 import org.junit.jupiter.api.Timeout;
 import org.junit.jupiter.api.io.TempDir;
@@ -65,14 +64,8 @@ class LauncherTest {
     private String failure(String... options) throws Exception {
         List<String> command = new ArrayList<>(LAUNCHER);
         command.addAll(List.of(options));
-        Path output = folder.resolve("output");
-        Process process = new ProcessBuilder(command)
-                .redirectErrorStream(true)
-                .redirectOutput(output.toFile())
-                .start();
-        assertTrue(process.waitFor(60, TimeUnit.SECONDS), "it hangs");
-        assertEquals(1, process.exitValue());
-        List<String> lines = Files.readAllLines(output);
+        List<String> lines =
+                Tools.run(1, folder, command.toArray(String[]::new)).lines().toList();
         assertEquals(1, lines.size(), lines::toString);
         return lines.get(0);
     }
